@@ -1,8 +1,10 @@
 """Writes a layer: a compressed tar archive whose bytes depend on its entries alone (OCI image-spec, layer.md)."""
 
+import json
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from tools.image.compression import GzipWriter
@@ -67,6 +69,18 @@ def write_layer(
         position += 2 * tarfile.BLOCKSIZE
         blob.write(bytes(-position % tarfile.RECORDSIZE))
     return LayerFacts(LAYER_MEDIA_TYPE, blob.digest, blob.size, blob.content_digest)
+
+
+def write_metadata(path: Path, facts: LayerFacts, created_by: str) -> None:
+    """Writes what the manifest action reads instead of the layer itself: the JSON of `LayerInfo.metadata`."""
+    document = {
+        "mediaType": facts.media_type,
+        "digest": facts.digest,
+        "size": facts.size,
+        "diffID": facts.diff_id,
+        "createdBy": created_by,
+    }
+    path.write_text(json.dumps(document) + "\n", encoding="utf-8")
 
 
 def _header(entry: Entry) -> bytes:

@@ -1,0 +1,14 @@
+"""Platforms of images: what rules that build for several of them need."""
+
+load("//tools/platforms/private:architecture.bzl", _ARCHITECTURE_ATTRS = "ARCHITECTURE_ATTRS", _target_architecture = "target_architecture")
+load("//tools/platforms/private:transition.bzl", _image_platforms_transition = "image_platforms_transition")
+
+ARCHITECTURE_ATTRS = _ARCHITECTURE_ATTRS
+image_platforms_transition = _image_platforms_transition
+target_architecture = _target_architecture
+
+# What an app is built for unless it says otherwise, and the OCI names of these platforms.
+DEFAULT_PLATFORMS = {
+    "linux/amd64": Label("//tools/platforms:linux_amd64"),
+    "linux/arm64": Label("//tools/platforms:linux_arm64"),
+}
