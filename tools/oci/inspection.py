@@ -1,0 +1,58 @@
+"""Whether a registry has a complete image under a reference: one of four verdicts, never a guess."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tools.oci.client import Access, RegistryClient
+from tools.oci.errors import OciError
+from tools.oci.manifest import ImageIndex, Manifest, Platform
+from tools.oci.reference import Reference
+
+
+class Verdict(enum.Enum):
+    """PRESENT: an index of exactly the expected platforms, its children there. ABSENT: a definite 404.
+    INCOMPLETE: something else is there. UNKNOWN: the registry could not be asked."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    INCOMPLETE = "incomplete"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was found. `manifest` holds the raw bytes, so that a re-tag can write them without another GET.
+
+    `reason` is a sentence for people, empty when present. `error` is what made the verdict UNKNOWN.
+    """
+
+    reference: Reference
+    verdict: Verdict
+    reason: str = ""
+    manifest: Manifest | None = None
+    error: OciError | None = None
+
+    @property
+    def digest(self) -> str | None:
+        """The digest under the reference, if something was found."""
+        return self.manifest.digest if self.manifest is not None else None
+
+
+def inspect_index(
+    client: RegistryClient, reference: Reference, platforms: Iterable[Platform], *, access: Access = Access.PULL
+) -> Inspection:
+    """Look at an image index: one GET, then its children by HEAD in parallel.
+
+    Args:
+        client: of the reference's registry.
+        reference: by tag or digest.
+        platforms: exactly those that the index must have. Attestations in it are not counted as platforms, but have to
+            be there like every other child.
+        access: PUSH where a write will follow anyway: one token then serves both.
+
+    Raises nothing of OciError: what cannot be learnt is the verdict UNKNOWN.
+    """
+    raise NotImplementedError
