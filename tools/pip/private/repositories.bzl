@@ -1,0 +1,244 @@
+"""The repositories of a lock: a hub with an alias for each package, and one or more for each package's wheels.
+
+A package is fetched for linux_amd64 first. If that wheel is pure, it serves everything and is the only one fetched. If
+not, the host and linux_arm64 have repositories of their own, which Bazel fetches only where a build comes upon them.
+"""
+
+# The targets of tools/pip/targets.py: the setting that chooses each. What is no container is the host.
+_SETTINGS = {
+    "host": "//conditions:default",
+    "linux_amd64": str(Label("//tools/platforms:container_amd64")),
+    "linux_arm64": str(Label("//tools/platforms:container_arm64")),
+}
+_FIRST = "linux_amd64"
+
+_PROGRAM = [
+    Label("//tools/pip:__main__.py"),
+    Label("//tools/pip:fetch.py"),
+    Label("//tools/pip:pins.py"),
+    Label("//tools/pip:problem.py"),
+    Label("//tools/pip:targets.py"),
+]
+
+def declare_repositories(module_ctx, hub, lock):
+    """Declares all repositories of one lock.
+
+    Args:
+      module_ctx: context of the module extension.
+      hub: name of the hub; those of the packages begin with it.
+      lock: label of the requirements file.
+    """
+    path = str(module_ctx.path(lock))
+    module_ctx.read(lock)  # a changed lock makes the extension run again
+    plan = _run(module_ctx, _PROGRAM, ["plan", path])
+    for name, pins in plan.items():
+        identifier = name.replace("-", "_")
+        package_repository(
+            name = "%s_%s" % (hub, identifier),
+            distribution = name,
+            hub = hub,
+            lock = path,
+            pins = pins,
+        )
+        for target, pin in pins.items():
+            if target != _FIRST:
+                target_repository(
+                    name = _target_repository_name(hub, identifier, target),
+                    distribution = name,
+                    hub = hub,
+                    lock = path,
+                    pin = pin,
+                    target = target,
+                )
+    hub_repository(
+        name = hub,
+        hub = hub,
+        packages = [name.replace("-", "_") for name in plan],
+    )
+
+def _target_repository_name(hub, identifier, target):
+    # A normalised name has no double underscore, so this is never the name of another package's repository.
+    return "%s_%s__%s" % (hub, identifier, target)
+
+def _run(ctx, program, arguments):
+    """Runs tools/pip and returns its answer; what it prints on standard error is the error."""
+    python = ctx.which("python3")
+    if not python:
+        fail("""cannot fetch Python packages
+  Why: there is no python3 on PATH
+  What to do: install Python 3.11 or later with pip (Debian: apt install python3-pip)""")
+    files = [ctx.path(each) for each in program]
+    result = ctx.execute(
+        [python, "-m", "tools.pip"] + arguments,
+        environment = {
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(files[0].dirname.dirname.dirname),
+        },
+        timeout = 1800,
+    )
+    if result.return_code != 0:
+        fail("\n" + (result.stderr or result.stdout))
+    return json.decode(result.stdout)
+
+def _fetch(repository_ctx, pin, target):
+    return _run(repository_ctx, repository_ctx.attr._program, ["fetch", pin, target, repository_ctx.attr.lock, "."])
+
+_HEADER = """\
+load("@rules_python//python:defs.bzl", "py_library")
+load("{defs}", "wheel_library")
+
+package(default_visibility = ["//visibility:public"])
+
+exports_files(glob(["*.whl"], allow_empty = True))
+""".format(defs = str(Label("//tools/pip:defs.bzl")))
+
+_LIBRARY = """
+wheel_library(
+    name = {name},
+    distribution = {distribution},
+    version = {version},
+    wheels = {wheels},
+    pure = {pure},
+    deps = {deps},
+)
+"""
+
+_ALIAS = """
+alias(
+    name = {name},
+    actual = select({actual}),
+)
+
+# For a target that the lock's markers leave this package out of.
+py_library(
+    name = "none",
+)
+"""
+
+def _library(repository_ctx, name, pin, fetched, deps):
+    return _LIBRARY.format(
+        name = repr(name),
+        distribution = repr(repository_ctx.attr.distribution),
+        version = repr(pin.split("==")[1].split(" ")[0]),
+        wheels = repr(fetched["wheels"]),
+        pure = repr(fetched["pure"]),
+        deps = deps,
+    )
+
+def _labels(repository_ctx, names):
+    hub = repository_ctx.attr.hub
+    return ["@%s//%s" % (hub, name.replace("-", "_")) for name in names]
+
+def _package_repository_impl(repository_ctx):
+    pins = repository_ctx.attr.pins
+    identifier = repository_ctx.attr.distribution.replace("-", "_")
+    content = _HEADER
+    fetched = None
+    if _FIRST in pins:
+        fetched = _fetch(repository_ctx, pins[_FIRST], _FIRST)
+
+    same_everywhere = [pins.get(target) for target in _SETTINGS] == [pins.get(_FIRST)] * len(_SETTINGS)
+    if fetched and fetched["pure"] and same_everywhere:
+        needs = {
+            setting: _labels(repository_ctx, fetched["needs"][target])
+            for target, setting in _SETTINGS.items()
+        }
+        differ = [each for each in needs.values() if each != needs.values()[0]]
+        deps = "select(%r)" % needs if differ else repr(needs.values()[0])
+        content += _library(repository_ctx, identifier, pins[_FIRST], fetched, deps)
+    else:
+        if fetched:
+            deps = repr(_labels(repository_ctx, fetched["needs"][_FIRST]))
+            content += _library(repository_ctx, _FIRST, pins[_FIRST], fetched, deps)
+        content += _ALIAS.format(
+            name = repr(identifier),
+            actual = repr({
+                setting: _actual(repository_ctx.attr.hub, identifier, target, pins)
+                for target, setting in _SETTINGS.items()
+            }),
+        )
+    repository_ctx.file("BUILD.bazel", content)
+
+def _actual(hub, identifier, target, pins):
+    if target not in pins:
+        return ":none"
+    if target == _FIRST:
+        return ":" + target
+    return "@%s//:%s" % (_target_repository_name(hub, identifier, target), identifier)
+
+_COMMON_ATTRS = {
+    "distribution": attr.string(
+        doc = "Normalised name of the package.",
+        mandatory = True,
+    ),
+    "hub": attr.string(
+        doc = "Name of the hub repository.",
+        mandatory = True,
+    ),
+    "lock": attr.string(
+        doc = """Path of the lock, read for names and line numbers only. Not a label: every package would be fetched again
+        whenever the pin of any changes.""",
+        mandatory = True,
+    ),
+    "_program": attr.label_list(
+        default = _PROGRAM,
+    ),
+}
+
+package_repository = repository_rule(
+    doc = "One package: the wheel itself if it is pure, else the choice between those of the targets.",
+    implementation = _package_repository_impl,
+    attrs = _COMMON_ATTRS | {
+        "pins": attr.string_dict(
+            doc = "Target -> the pin that holds there, as a line of a requirements file.",
+            mandatory = True,
+        ),
+    },
+)
+
+def _target_repository_impl(repository_ctx):
+    fetched = _fetch(repository_ctx, repository_ctx.attr.pin, repository_ctx.attr.target)
+    deps = repr(_labels(repository_ctx, fetched["needs"][repository_ctx.attr.target]))
+    identifier = repository_ctx.attr.distribution.replace("-", "_")
+    repository_ctx.file("BUILD.bazel", _HEADER + _library(repository_ctx, identifier, repository_ctx.attr.pin, fetched, deps))
+
+target_repository = repository_rule(
+    doc = "The wheels of one package for one target.",
+    implementation = _target_repository_impl,
+    attrs = _COMMON_ATTRS | {
+        "pin": attr.string(
+            doc = "The pin, as a line of a requirements file.",
+            mandatory = True,
+        ),
+        "target": attr.string(
+            doc = "Name of the target.",
+            mandatory = True,
+        ),
+    },
+)
+
+_HUB_PACKAGE = """\
+package(default_visibility = ["//visibility:public"])
+
+alias(
+    name = {name},
+    actual = {actual},
+)
+"""
+
+def _hub_repository_impl(repository_ctx):
+    repository_ctx.file("BUILD.bazel")
+    for package in repository_ctx.attr.packages:
+        repository_ctx.file("%s/BUILD.bazel" % package, _HUB_PACKAGE.format(
+            name = repr(package),
+            actual = repr("@%s_%s//:%s" % (repository_ctx.attr.hub, package, package)),
+        ))
+
+hub_repository = repository_rule(
+    doc = "A folder with an alias for every package of a lock.",
+    implementation = _hub_repository_impl,
+    attrs = {
+        "hub": attr.string(mandatory = True),
+        "packages": attr.string_list(mandatory = True),
+    },
+)

@@ -1,0 +1,79 @@
+"""A Python library out of wheels."""
+
+load("@rules_python//python:defs.bzl", "PyInfo")
+load(":providers.bzl", "WheelInfo")
+
+def _wheel_library_impl(ctx):
+    directory = ctx.actions.declare_directory("site-packages")
+    arguments = ctx.actions.args()
+    arguments.add(directory.path)
+    arguments.add_all(ctx.files.wheels)
+    ctx.actions.run(
+        executable = ctx.executable._unpack,
+        arguments = [arguments],
+        inputs = ctx.files.wheels,
+        outputs = [directory],
+        mnemonic = "WheelUnpack",
+        progress_message = "Unpacking wheels of %s %s" % (ctx.attr.distribution, ctx.attr.version),
+    )
+
+    site_packages = _runfiles_path(ctx, directory)
+    files = depset([directory])
+    runfiles = ctx.runfiles(transitive_files = files)
+    return [
+        DefaultInfo(
+            files = files,
+            runfiles = runfiles.merge_all([dep[DefaultInfo].default_runfiles for dep in ctx.attr.deps]),
+        ),
+        PyInfo(
+            imports = depset([site_packages], transitive = [dep[PyInfo].imports for dep in ctx.attr.deps]),
+            transitive_sources = depset(transitive = [dep[PyInfo].transitive_sources for dep in ctx.attr.deps]),
+        ),
+        WheelInfo(
+            directory = directory,
+            distribution = ctx.attr.distribution,
+            pure = ctx.attr.pure,
+            site_packages = site_packages,
+            version = ctx.attr.version,
+            wheels = ctx.files.wheels,
+        ),
+    ]
+
+def _runfiles_path(ctx, file):
+    if file.short_path.startswith("../"):
+        return file.short_path[len("../"):]
+    return ctx.workspace_name + "/" + file.short_path
+
+wheel_library = rule(
+    implementation = _wheel_library_impl,
+    doc = "Unpacks the wheels of one distribution into a folder on Python's search path. One in a package.",
+    attrs = {
+        "deps": attr.label_list(
+            doc = "The Python libraries that the distribution needs.",
+            providers = [PyInfo],
+        ),
+        "distribution": attr.string(
+            doc = "Normalised name of the distribution.",
+            mandatory = True,
+        ),
+        "pure": attr.bool(
+            doc = "Whether there is one wheel that fits every platform.",
+        ),
+        "version": attr.string(
+            doc = "Version of the distribution.",
+            mandatory = True,
+        ),
+        "wheels": attr.label_list(
+            doc = "The wheels: one, or one for each interpreter that may run the code.",
+            allow_files = [".whl"],
+            allow_empty = False,
+            mandatory = True,
+        ),
+        "_unpack": attr.label(
+            default = Label("//tools/pip:unpack"),
+            executable = True,
+            cfg = "exec",
+        ),
+    },
+    provides = [PyInfo, WheelInfo],
+)
