@@ -1,0 +1,88 @@
+"""`bazel run //tools/debian:lock`: pins what packages.yaml asks for to the versions that Debian has now."""
+
+import argparse
+import os
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+from tools.debian.apt import resolve
+from tools.debian.errors import DebianError
+from tools.debian.lockfile import Lock, differences, format_lock, read_lock
+from tools.debian.manifest import read_manifest
+
+_MANIFEST = "tools/debian/packages.yaml"
+_LOCK = "tools/debian/packages.lock.json"
+
+
+def main(argv: list[str]) -> int:
+    """Writes the lock, or with --check only compares. Returns 0, 1 when something fails, or 3 when out of step."""
+    parser = argparse.ArgumentParser(prog="lock", description=__doc__)
+    parser.add_argument("--manifest", default=_MANIFEST, help="the package list, from the workspace's root (%(default)s)")
+    parser.add_argument("--lock", default=_LOCK, help="the lock, from the workspace's root (%(default)s)")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 3 when the lock is out of step")
+    options = parser.parse_args(argv)
+    workspace = Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."))
+    renewal = " ".join(["bazel run //tools/debian:lock", *_arguments(options.manifest, options.lock)])
+    try:
+        if options.check:
+            return _check(workspace / options.manifest, workspace / options.lock, renewal)
+        _renew(workspace / options.manifest, workspace / options.lock, renewal)
+    except DebianError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _arguments(manifest: str, lock: str) -> list[str]:
+    given = [("--manifest", manifest, _MANIFEST), ("--lock", lock, _LOCK)]
+    words = [word for option, value, default in given if value != default for word in (option, shlex.quote(value))]
+    return ["--", *words] if words else []
+
+
+def _check(manifest: Path, lock: Path, renewal: str) -> int:
+    found = differences(read_manifest(manifest), read_lock(lock, renewal))
+    for difference in found:
+        print(f"{lock}: {difference}", file=sys.stderr)
+    if found:
+        print(f"Run `{renewal}`, and commit the lock.", file=sys.stderr)
+    return 3 if found else 0
+
+
+def _renew(manifest: Path, path: Path, renewal: str) -> None:
+    request = read_manifest(manifest)
+    before = _versions(read_lock(path, renewal)) if path.exists() else {}
+    packages = {}
+    for architecture in request.architectures:
+        print(f"{architecture}: asking apt for {request.suite}...", file=sys.stderr)
+        with tempfile.TemporaryDirectory(prefix="debian-lock-") as state:
+            packages[architecture] = resolve(request, architecture, Path(state))
+        size = sum(package.size for package in packages[architecture])
+        print(f"{architecture}: {len(packages[architecture])} packages, {size / 1e6:.1f} MB", file=sys.stderr)
+    lock = Lock(request, packages)
+    if found := differences(request, lock):
+        raise DebianError(
+            f"cannot lock {manifest}", "; ".join(found), "Name real packages there (apt-cache showpkg tells who provides one)."
+        )
+    _write(path, format_lock(lock))
+    after = _versions(lock)
+    for key in sorted(set(before) | set(after)) if before else ():
+        if before.get(key) != after.get(key):
+            print(f"  {key[1]} ({key[0]}): {before.get(key, 'not there')} -> {after.get(key, 'gone')}", file=sys.stderr)
+    print(f"wrote {path}", file=sys.stderr)
+
+
+def _versions(lock: Lock) -> dict[tuple[str, str], str]:
+    return {(arch, package.name): package.version for arch, packages in lock.packages.items() for package in packages}
+
+
+def _write(path: Path, text: str) -> None:
+    """All or nothing: a killed run must not leave half a lock."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(text, "utf-8")
+    aside.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
