@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from tools.image.entries import Entry, LayerError, Tree, bytes_entry
 from tools.image.layer import ELF_MACHINES, write_layer, write_metadata
+from tools.pip.problem import Problem
 from tools.pip.wheel import wheel_entries
 
 
@@ -22,14 +23,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--content", type=Path, required=True, help="one JSON object a line, each something to place")
     options = parser.parse_args(arguments)
     try:
-        tree = Tree()
-        with options.content.open(encoding="utf-8") as lines:
-            for line in lines:
-                for entry in _entries(json.loads(line)):
-                    tree.add(entry)
+        items = [json.loads(line) for line in options.content.read_text(encoding="utf-8").splitlines()]
+        tree = Tree(entry for item in items if item["kind"] != "repo_mapping" for entry in _entries(item))
+        for item in items:
+            if item["kind"] == "repo_mapping":
+                tree.add(_repo_mapping(item, tree))
         with options.blob.open("wb") as out:
             facts = write_layer(tree.entries(), out, machine=options.architecture)
-    except LayerError as error:
+    except (LayerError, Problem) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     write_metadata(options.metadata, facts, options.created_by)
@@ -40,7 +41,7 @@ def _entries(item: dict[str, str]) -> Iterator[Entry]:
     """The entries that one line of the content list stands for."""
     kind, path, origin = item["kind"], item["path"], item["origin"]
     match kind:
-        case "file":
+        case "file" if os.path.exists(item["source"]):
             yield _file(path, Path(item["source"]), origin)
         case "tree":
             for source in sorted(Path(item["source"]).rglob("*")):
@@ -49,7 +50,7 @@ def _entries(item: dict[str, str]) -> Iterator[Entry]:
         case "wheel":
             for part in wheel_entries(Path(item["source"])):
                 yield Entry(f"{path}/{part.path}", "file", part.mode, size=part.size, open=part.open, origin=origin)
-        case "link":
+        case "file" | "link":
             yield Entry(path, "symlink", 0o777, target=os.readlink(item["source"]), origin=origin)
         case "symlink":
             yield Entry(path, "symlink", 0o777, target=item["target"], origin=origin)
@@ -57,6 +58,23 @@ def _entries(item: dict[str, str]) -> Iterator[Entry]:
             yield bytes_entry(path, b"", origin=origin)
         case _:
             raise ValueError(f"no such kind of content: {kind}")
+
+
+def _repo_mapping(item: dict[str, str], tree: Tree) -> Entry:
+    """Bazel's table of repository names (a line: who asks, apparent name, folder among runfiles), for what is in `tree`.
+
+    Repositories without a file here are left out: they would make the layer differ between platforms for no use.
+    """
+    root = item["path"].rpartition("/")[0]
+    folders = {entry.path.removeprefix(root + "/").partition("/")[0] for entry in tree.entries()}
+    with open(item["source"], encoding="utf-8") as table:
+        kept = [line for line in table if _asks_for(line, folders)]
+    return bytes_entry(item["path"], "".join(kept).encode(), origin=item["origin"])
+
+
+def _asks_for(line: str, folders: set[str]) -> bool:
+    asking, _, folder = line.rstrip("\n").split(",")
+    return folder in folders and (asking == "" or asking in folders)
 
 
 def _file(path: str, source: Path, origin: str) -> Entry:

@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,8 +42,18 @@ def _layout_files(descriptor: Descriptor, blobs: Sequence[Path]) -> Iterator[tup
     index = {"schemaVersion": 2, "manifests": [descriptor.to_json()]}
     yield "oci-layout", b'{"imageLayoutVersion":"1.0.0"}'
     yield "index.json", json.dumps(index, separators=(",", ":")).encode()
-    by_name = {}
+    yield from ((blob_name(digest), blob) for digest, blob in sorted(by_digest(blobs).items()))
+
+
+def by_digest(blobs: Iterable[Path]) -> dict[str, Path]:
+    """Files by the digest of their content: a build names its blobs by target, a registry by digest."""
+    found = {}
     for blob in blobs:
         with blob.open("rb") as content:
-            by_name[f"blobs/sha256/{hashlib.file_digest(content, 'sha256').hexdigest()}"] = blob
-    yield from sorted(by_name.items())
+            found[f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"] = blob
+    return found
+
+
+def blob_name(digest: str) -> str:
+    """Where a layout keeps a blob."""
+    return f"blobs/{digest.replace(':', '/')}"

@@ -22,7 +22,8 @@ def file_line(file, path):
     Returns:
       A string to hand to write_layer().
     """
-    kind = "tree" if file.is_directory else ("link" if file.is_symlink else "file")
+    # Bazel 8 says what an unresolved symbolic link is; before, the tool takes a dangling one for it.
+    kind = "tree" if file.is_directory else ("link" if getattr(file, "is_symlink", False) else "file")
     return json.encode({"kind": kind, "path": path, "source": file.path, "origin": str(file.owner)})
 
 def write_layer(ctx, *, name, created_by, inputs, lines, architecture):

@@ -6,10 +6,13 @@ load("//tools/image/private:providers.bzl", "LayersInfo")
 load("//tools/pip:defs.bzl", "WheelInfo")
 load("//tools/platforms:defs.bzl", "ARCHITECTURE_ATTRS", "target_architecture")
 
-# Where the runfiles tree of a program lies in its image. It is the same for every program, so that programs share the
-# layers of their wheels.
+# Where the runfiles tree of a program lies in its image.
 _ROOT = "app"
 _LAUNCHER = _ROOT + "/__main__.py"
+
+# Where wheels lie, by distribution. Not at their runfiles path, which names a repository of one module and one platform:
+# programs share the layers of their wheels, and a pure one is the same for every platform.
+_WHEELS = "opt/wheels"
 
 # What the main repository is called in every runfiles tree (fixed since bzlmod).
 _MAIN_REPOSITORY = "_main"
@@ -20,7 +23,7 @@ _ProgramInfo = provider(
     doc = "What the layers of a Python program are made of; gathered by an aspect.",
     fields = {
         "main": "File that is run as __main__, or None for a library.",
-        "wheels": "depset of struct(distribution, layer, directory): the wheels that the target needs, each with its LayerInfo.",
+        "wheels": "depset of struct(info, layer): WheelInfo and LayerInfo of each wheel that the target needs.",
     },
 )
 
@@ -46,7 +49,7 @@ def _wheel_layer(target, ctx):
               "index, or for a platform such as //tools/platforms:linux_amd64.") % (target.label, title, len(wheel.wheels)))
     lines = [json.encode({
         "kind": "wheel",
-        "path": _ROOT + "/" + wheel.site_packages,
+        "path": _wheel_path(wheel),
         "source": file.path,
         "origin": title,
     }) for file in wheel.wheels]
@@ -59,7 +62,10 @@ def _wheel_layer(target, ctx):
         # A pure wheel is the same on every platform; naming none keeps its layer the same, too.
         architecture = None if wheel.pure else target_architecture(ctx),
     )
-    return struct(distribution = wheel.distribution, layer = layer, directory = wheel.directory)
+    return struct(info = wheel, layer = layer)
+
+def _wheel_path(wheel):
+    return _WHEELS + "/" + wheel.distribution
 
 def _main_file(target, ctx):
     """The file that rules_python runs: `main`, or the source that is called like the target."""
@@ -97,8 +103,8 @@ def _python_layers_impl(ctx):
     if not program.main:
         fail(("%s: %s has no file to start: it is no py_binary, or its main file was not found. " +
               "Name a py_binary, and set its `main`.") % (ctx.label, binary.label))
-    wheels = sorted(program.wheels.to_list(), key = lambda wheel: wheel.distribution)
-    launcher = _declare_launcher(ctx, program.main)
+    wheels = sorted(program.wheels.to_list(), key = lambda wheel: wheel.info.distribution)
+    launcher = _declare_launcher(ctx, program.main, wheels)
     app = _app_layer(ctx, launcher, wheels)
     layers = [wheel.layer for wheel in wheels] + [app]
     return [
@@ -107,14 +113,19 @@ def _python_layers_impl(ctx):
         LayersInfo(layers = layers, entrypoint = [ctx.attr.interpreter, "/" + _LAUNCHER]),
     ]
 
-def _declare_launcher(ctx, main):
+def _declare_launcher(ctx, main, wheels):
+    wheel_paths = {wheel.info.site_packages: "/" + _wheel_path(wheel.info) for wheel in wheels}
+    imports = ctx.attr.binary[PyInfo].imports.to_list()
     launcher = ctx.actions.declare_file(ctx.label.name + ".launcher.py")
     ctx.actions.expand_template(
         template = ctx.file._launcher,
         output = launcher,
         substitutions = {
             "\"{MAIN}\"": json.encode(_runfiles_path(main.short_path)),
-            "[\"{IMPORTS}\"]": json.encode(ctx.attr.binary[PyInfo].imports.to_list()),
+            "[\"{IMPORTS}\"]": json.encode([
+                wheel_paths.get(path, "/%s/%s" % (_ROOT, path))
+                for path in imports
+            ]),
         },
     )
     return launcher
@@ -123,7 +134,7 @@ def _app_layer(ctx, launcher, wheels):
     """Everything in the program's runfiles but its wheels, Bazel's bootstrap stub and the build's own interpreter."""
     binary = ctx.attr.binary
     runfiles = binary[DefaultInfo].default_runfiles
-    elsewhere = {wheel.directory: True for wheel in wheels}
+    elsewhere = {wheel.info.directory: True for wheel in wheels}
     elsewhere[binary[DefaultInfo].files_to_run.executable] = True
     runtime = ctx.toolchains[_PYTHON_TOOLCHAIN].py3_runtime
     for file in [runtime.interpreter] + runtime.files.to_list() if runtime.files else [runtime.interpreter]:
@@ -143,7 +154,12 @@ def _app_layer(ctx, launcher, wheels):
         lines.append(_line("empty", "%s/%s" % (_ROOT, _runfiles_path(path)), binary.label))
     mapping = getattr(binary[DefaultInfo].files_to_run, "repo_mapping_manifest", None)
     if mapping:
-        lines.append(file_line(mapping, _ROOT + "/_repo_mapping"))
+        lines.append(json.encode({
+            "kind": "repo_mapping",
+            "path": _ROOT + "/_repo_mapping",
+            "source": mapping.path,
+            "origin": str(binary.label),
+        }))
         inputs.append(mapping)
 
     def add(args):

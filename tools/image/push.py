@@ -1,0 +1,59 @@
+"""Pushes a built image index: `bazel run :NAME_image_push -- --repository R --tag T`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from tools.image.layout import by_digest
+from tools.oci.blobs import FileBlobs
+from tools.oci.client import RegistryClient
+from tools.oci.errors import OciError
+from tools.oci.manifest import Descriptor
+from tools.oci.publication import push_index
+from tools.oci.reference import Repository
+from tools.oci.tags import TagOutcome, TagPolicy, check_tag, read_tag, write_tag
+
+
+@click.command(
+    epilog="""Examples:\n
+    bazel run //apps/hello_python:hello_python_image_push -- --repository localhost:5000/hello --tag v1\n
+    bazel run //apps/hello_python:hello_python_image_push -- --repository ghcr.io/me/hello --tag a --tag b"""
+)
+@click.option("--descriptor", type=click.Path(path_type=Path), required=True, hidden=True)
+@click.option("--blobs", type=str.split, required=True, hidden=True)
+@click.option("--repository", required=True, help="HOST[:PORT]/PATH to push to.")
+@click.option("--tag", "tags", multiple=True, help="Tag to write; may be repeated. None: the index by its digest only.")
+@click.option("--allow-overwrite", is_flag=True, help="Move tags that name another digest.")
+@click.option("--insecure", is_flag=True, help="Talk plain HTTP to a registry that is not on this machine.")
+def main(
+    descriptor: Path, blobs: list[str], repository: str, tags: tuple[str, ...], allow_overwrite: bool, insecure: bool
+) -> None:
+    """Push this image index. A tag is written once: one that names another digest is refused before anything is sent.
+
+    The digest goes to standard output.
+    """
+    policy = TagPolicy.OVERWRITE if allow_overwrite else TagPolicy.WRITE_ONCE
+    index = Descriptor.from_json(json.loads(descriptor.read_bytes()))
+    try:
+        target = Repository.parse(repository)
+        references = [target.tag(tag) for tag in tags]
+        with RegistryClient(target.registry, insecure=insecure) as client:
+            for reference in references:
+                check_tag(read_tag(client, reference), index.digest, policy)
+            report = push_index(client, target, index, FileBlobs(by_digest(map(Path, blobs))))
+            click.echo(
+                f"Pushed {target}@{report.digest}: {report.blobs_uploaded} blobs sent "
+                f"({report.bytes_uploaded} bytes), {report.blobs_present} already there",
+                err=True,
+            )
+            for reference in references:
+                outcome = write_tag(client, reference, report.manifest, policy=policy)
+                click.echo(f"Tagged {reference}{' (already)' if outcome is TagOutcome.ALREADY else ''}", err=True)
+    except OciError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(report.digest)
+
+
+if __name__ == "__main__":
+    main()
