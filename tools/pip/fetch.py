@@ -16,8 +16,8 @@ from pathlib import Path
 from pip._vendor.packaging.requirements import InvalidRequirement, Requirement
 from pip._vendor.packaging.utils import canonicalize_name
 
-from tools.pip.pins import Pin, holds, parse_pins, pins_of, read_pins
-from tools.pip.problem import Problem
+from tools.pip.errors import PipError
+from tools.pip.pins import Pin, cycles, holds, parse_pins, pins_of, read_pins
 from tools.pip.targets import TARGETS, Target
 
 _UNREACHABLE = re.compile(
@@ -25,32 +25,49 @@ _UNREACHABLE = re.compile(
     r"|Temporary failure in name resolution|Network is unreachable|Connection refused|Connection reset|SSLError",
     re.IGNORECASE,
 )
+_RETRY = "WARNING: Retrying"
 _NOISE = re.compile(r"^(WARNING: Location|\[notice\]|DEPRECATION)|^\s*$")
 
 
 @dataclass(frozen=True, slots=True)
+class Package:
+    """What repositories are made of.
+
+    `pins`: for each target the pin, as one line. `cycle`: the packages that it needs and that need it, with itself.
+    """
+
+    name: str
+    pins: Mapping[str, str]
+    cycle: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
-    """The wheels of one pin for one target: file names; `pure`: one file that fits every machine; names of what it needs."""
+    """The wheels of one pin for one target, by file name.
+
+    `pure`: there is one, and it fits every machine. `needs`: names of its dependencies, for each target it serves.
+    """
 
     wheels: tuple[str, ...]
     pure: bool
     needs: Mapping[str, tuple[str, ...]]
 
 
-def plan(lock: Path) -> dict[str, dict[str, str]]:
-    """For each package of the lock, in alphabetical order: its pin, as one line, for each target that it is for."""
+def plan(lock: Path) -> tuple[Package, ...]:
+    """The packages of a lock that are for any target, by name; raises PipError."""
     pins = read_pins(lock)
     packages: dict[str, dict[str, str]] = {}
     for target in TARGETS.values():
         for name, pin in pins_of(target, pins).items():
             packages.setdefault(name, {})[target.name] = str(pin)
-    return dict(sorted(packages.items()))
+    cyclic = cycles(pins)
+    return tuple(Package(name, packages[name], cyclic.get(name, ())) for name in sorted(packages))
 
 
 def fetch(line: str, target: Target, lock: Path, directory: Path) -> Fetched:
-    """Downloads the wheels of the pin in `line` for `target` into `directory`; raises Problem.
+    """Downloads the wheels of the pin in `line` for `target` into `directory`; raises PipError.
 
-    `lock` is read for the pin's place in it and for the other packages, whose names the wheel's dependencies must be among.
+    `lock` is read for the pin's place in it, and for the other packages: what the wheel needs must be among them.
     """
     pins = read_pins(lock)
     pin = _placed(parse_pins(line, lock.name)[0], pins)
@@ -105,23 +122,25 @@ def _download(pin: Pin, target: Target, python: str, directory: Path) -> str:
         return wheel.name
 
 
-def _failure(pin: Pin, target: Target, python: str, output: str) -> Problem:
-    lines = dict.fromkeys(line.rstrip() for line in output.splitlines() if not _NOISE.search(line))
+def _failure(pin: Pin, target: Target, python: str, output: str) -> PipError:
+    lines = [line for line in output.splitlines() if not _NOISE.search(line)]
+    retries = [line for line in lines if line.startswith(_RETRY)]
+    words = [*retries[-1:], *(line for line in lines if not line.startswith(_RETRY))]
     if "DO NOT MATCH THE HASHES" in output:
         remedy = (
             "somebody changed the file or the lock. If the index is to be trusted, renew the lock:"
             " bazel run //tools/pip:lock"
         )
     elif _UNREACHABLE.search(output):
-        remedy = "make the package index reachable: see `python3 -m pip config list`, PIP_INDEX_URL and the proxy settings"
+        remedy = "make the index of `python3 -m pip config list` reachable (PIP_INDEX_URL, proxy, certificates)"
     else:
         remedy = (
-            f"see that the index of `python3 -m pip config list` has a wheel of {pin.name} {pin.version} for this platform"
-            " whose hash is in the lock; else pin a version that has one in the .in file and run: bazel run //tools/pip:lock"
+            "see that the index of `python3 -m pip config list` has a wheel for this platform with a hash of the lock;"
+            " if there is none, ask in the .in file for a version that has one, and run: bazel run //tools/pip:lock"
         )
-    return Problem(
+    return PipError(
         f"{pin.place}: no wheel of {pin.name} {pin.version} for {target}, CPython {python}",
-        "pip says:\n" + "\n".join(f"    {line}" for line in lines),
+        "pip says:\n" + "\n".join(f"    {line}" for line in words),
         remedy,
     )
 
@@ -134,25 +153,25 @@ def _requires_dist(wheel: Path) -> tuple[Requirement, ...]:
             metadata = HeaderParser().parsestr(archive.read(name).decode("utf-8"))
         return tuple(Requirement(str(value)) for value in metadata.get_all("Requires-Dist", ()))
     except (ValueError, zipfile.BadZipFile, InvalidRequirement) as error:
-        raise Problem(
+        raise PipError(
             f"{wheel.name} is not a wheel that can be read", str(error), "pin another version in the .in file"
         ) from error
 
 
 def _needs(pin: Pin, requires: Iterable[Requirement], target: Target, pins: Iterable[Pin]) -> tuple[str, ...]:
-    """The names of the packages that `pin` needs on `target`, all of them in the lock; raises Problem where one is not."""
+    """The names of the packages that `pin` needs on `target`; raises PipError where the lock lacks one."""
     wanted = _wanted(pin, tuple(requires), target)
     locked = pins_of(target, pins)
     for name, extras in wanted.items():
         if name not in locked:
-            raise Problem(
+            raise PipError(
                 f"{pin.place}: {pin.name} {pin.version} needs {name} on {target}, which the lock does not have",
                 "its METADATA says Requires-Dist: " + ", ".join(str(each) for each in requires if _name(each) == name),
                 "renew the lock: bazel run //tools/pip:lock",
             )
         missing = extras - set(locked[name].extras)
         if missing:
-            raise Problem(
+            raise PipError(
                 f"{locked[name].place}: {name} is locked without the extra {', '.join(sorted(missing))}",
                 f"{pin.name} {pin.version} ({pin.place}) needs it on {target}",
                 "let the lock keep extras: uv pip compile --no-strip-extras",
@@ -167,7 +186,7 @@ def _wanted(pin: Pin, requires: tuple[Requirement, ...], target: Target) -> dict
         wanted: dict[str, set[str]] = {}
         for requirement in requires:
             if _applies(requirement, extras, pin, target):
-                wanted.setdefault(_name(requirement), set()).update(canonicalize_name(each) for each in requirement.extras)
+                wanted.setdefault(_name(requirement), set()).update(map(canonicalize_name, requirement.extras))
         own = wanted.pop(pin.name, set())
         if own <= extras:
             return wanted

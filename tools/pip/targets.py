@@ -1,6 +1,6 @@
 """What wheels are chosen for: the machine that runs Bazel, and each platform of the images.
 
-The names are also those of `tools/pip/private/repositories.bzl`; the container platforms are those of `//tools/platforms`.
+The names are also in `tools/pip/private/repositories.bzl`; the platforms of images are those of `//tools/platforms`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One machine with its CPython versions; `glibc` is the newest minor version of glibc 2 that its wheels may ask for."""
+    """One machine with its CPython versions.
+
+    `glibc` is the newest minor version of glibc 2 that its wheels may ask for.
+    """
 
     name: str
     machine: str

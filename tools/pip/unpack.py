@@ -6,15 +6,16 @@ import shutil
 import sys
 from pathlib import Path
 
-from tools.pip.problem import Problem
+from tools.pip.errors import PipError
 from tools.pip.wheel import WheelEntry, wheel_entries
 
 
 def unpack(directory: Path, wheels: list[Path]) -> None:
     """Writes the files of all `wheels` below `directory`.
 
-    Extension modules carry the tag of their interpreter in their names, so that the wheels of several fit together. The
-    same path with another content is a Problem, except in `*.dist-info` (RECORD and WHEEL name the tags): the first stays.
+    Extension modules carry the tag of their interpreter in their names, so that the wheels of several fit together.
+    The same path with another content is a PipError, except in `*.dist-info`, where RECORD and WHEEL name the tags: the
+    first stays.
     """
     written: dict[str, tuple[WheelEntry, Path]] = {}
     for wheel in wheels:
@@ -24,7 +25,7 @@ def unpack(directory: Path, wheels: list[Path]) -> None:
                 _write(entry, directory / entry.path)
                 written[entry.path] = (entry, wheel)
             elif not _is_metadata(entry.path) and not _same(entry, earlier[0]):
-                raise Problem(
+                raise PipError(
                     f"{wheel.name} and {earlier[1].name} cannot share one folder",
                     f"{entry.path} differs between them",
                     "pin a version of the package whose wheels differ in extension modules only",
@@ -48,12 +49,12 @@ def _same(entry: WheelEntry, other: WheelEntry) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """The build action; a Problem goes to standard error and the exit code is 1."""
+    """The build action; a PipError goes to standard error and the exit code is 1."""
     directory, *wheels = arguments
     try:
         unpack(Path(directory), [Path(wheel) for wheel in wheels])
-    except Problem as problem:
-        print(problem, file=sys.stderr)
+    except PipError as error:
+        print(error, file=sys.stderr)
         return 1
     return 0
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from tools.pip.problem import Problem
+from tools.pip.errors import PipError
 
 _PYTHON_SHEBANG = re.compile(rb"\A#!pythonw?(?=[ \t\r\n])")
 _REMEDY = "do not use this wheel: pin another version of the package"
@@ -32,14 +32,14 @@ class WheelEntry:
 
 
 def wheel_entries(path: Path) -> list[WheelEntry]:
-    """The files of the wheel at `path`, sorted by path; raises Problem for a hostile or broken one.
+    """The files of the wheel at `path`, sorted by path; raises PipError for a hostile or broken one.
 
     The archive stays open as long as an entry is referred to.
     """
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
-        raise Problem(f"cannot open the wheel {path.name}", str(error), _REMEDY) from error
+        raise PipError(f"cannot open the wheel {path.name}", str(error), _REMEDY) from error
     entries: dict[str, WheelEntry] = {}
     for member in archive.infolist():
         _check(member, path)
@@ -104,5 +104,5 @@ def _installed(name: str, wheel: Path) -> tuple[str, bool]:
     raise _refusal(wheel, name, f"the wheel format knows no folder `{match['scheme']}` there")
 
 
-def _refusal(wheel: Path, member: str, why: str) -> Problem:
-    return Problem(f"the wheel {wheel.name} has a bad member {member!r}", why, _REMEDY)
+def _refusal(wheel: Path, member: str, why: str) -> PipError:
+    return PipError(f"the wheel {wheel.name} has a bad member {member!r}", why, _REMEDY)

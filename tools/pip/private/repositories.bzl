@@ -16,9 +16,12 @@ _PROGRAM = [
     Label("//tools/pip:__main__.py"),
     Label("//tools/pip:fetch.py"),
     Label("//tools/pip:pins.py"),
-    Label("//tools/pip:problem.py"),
+    Label("//tools/pip:errors.py"),
     Label("//tools/pip:targets.py"),
 ]
+
+# The library of one package of a cycle, without the others of the cycle.
+_ALONE = "alone"
 
 def declare_repositories(module_ctx, hub, lock):
     """Declares all repositories of one lock.
@@ -31,19 +34,21 @@ def declare_repositories(module_ctx, hub, lock):
     path = str(module_ctx.path(lock))
     module_ctx.read(lock)  # a changed lock makes the extension run again
     plan = _run(module_ctx, _PROGRAM, ["plan", path])
-    for name, pins in plan.items():
-        identifier = name.replace("-", "_")
+    for package in plan:
+        name = package["name"]
         package_repository(
-            name = "%s_%s" % (hub, identifier),
+            name = _package_repository_name(hub, name),
+            cycle = package["cycle"],
             distribution = name,
             hub = hub,
             lock = path,
-            pins = pins,
+            pins = package["pins"],
         )
-        for target, pin in pins.items():
+        for target, pin in package["pins"].items():
             if target != _FIRST:
                 target_repository(
-                    name = _target_repository_name(hub, identifier, target),
+                    name = _target_repository_name(hub, name, target),
+                    cycle = package["cycle"],
                     distribution = name,
                     hub = hub,
                     lock = path,
@@ -53,12 +58,18 @@ def declare_repositories(module_ctx, hub, lock):
     hub_repository(
         name = hub,
         hub = hub,
-        packages = [name.replace("-", "_") for name in plan],
+        packages = [package["name"] for package in plan],
     )
 
-def _target_repository_name(hub, identifier, target):
+def _identifier(name):
+    return name.replace("-", "_")
+
+def _package_repository_name(hub, name):
+    return "%s_%s" % (hub, _identifier(name))
+
+def _target_repository_name(hub, name, target):
     # A normalised name has no double underscore, so this is never the name of another package's repository.
-    return "%s_%s__%s" % (hub, identifier, target)
+    return "%s__%s" % (_package_repository_name(hub, name), target)
 
 def _run(ctx, program, arguments):
     """Runs tools/pip and returns its answer; what it prints on standard error is the error."""
@@ -115,6 +126,14 @@ py_library(
 )
 """
 
+_CYCLE = """
+# These packages need one another, so that who needs one gets all.
+py_library(
+    name = {name},
+    deps = {deps},
+)
+"""
+
 def _library(repository_ctx, name, pin, fetched, deps):
     return _LIBRARY.format(
         name = repr(name),
@@ -126,47 +145,52 @@ def _library(repository_ctx, name, pin, fetched, deps):
     )
 
 def _labels(repository_ctx, names):
-    hub = repository_ctx.attr.hub
-    return ["@%s//%s" % (hub, name.replace("-", "_")) for name in names]
+    attr = repository_ctx.attr
+    return ["@%s//%s" % (attr.hub, _identifier(name)) for name in names if name not in attr.cycle]
 
 def _package_repository_impl(repository_ctx):
-    pins = repository_ctx.attr.pins
-    identifier = repository_ctx.attr.distribution.replace("-", "_")
-    content = _HEADER
-    fetched = None
-    if _FIRST in pins:
-        fetched = _fetch(repository_ctx, pins[_FIRST], _FIRST)
+    attr = repository_ctx.attr
+    name = _ALONE if attr.cycle else _identifier(attr.distribution)
+    fetched = _fetch(repository_ctx, attr.pins[_FIRST], _FIRST) if _FIRST in attr.pins else None
+    same_everywhere = [attr.pins.get(target) for target in _SETTINGS] == [attr.pins.get(_FIRST)] * len(_SETTINGS)
 
-    same_everywhere = [pins.get(target) for target in _SETTINGS] == [pins.get(_FIRST)] * len(_SETTINGS)
+    content = _HEADER
     if fetched and fetched["pure"] and same_everywhere:
-        needs = {
-            setting: _labels(repository_ctx, fetched["needs"][target])
-            for target, setting in _SETTINGS.items()
-        }
-        differ = [each for each in needs.values() if each != needs.values()[0]]
-        deps = "select(%r)" % needs if differ else repr(needs.values()[0])
-        content += _library(repository_ctx, identifier, pins[_FIRST], fetched, deps)
+        deps = {setting: _labels(repository_ctx, fetched["needs"][target]) for target, setting in _SETTINGS.items()}
+        same_deps = len({repr(each): None for each in deps.values()}) == 1
+        content += _library(
+            repository_ctx,
+            name,
+            attr.pins[_FIRST],
+            fetched,
+            deps = repr(deps.values()[0]) if same_deps else "select(%r)" % deps,
+        )
     else:
         if fetched:
             deps = repr(_labels(repository_ctx, fetched["needs"][_FIRST]))
-            content += _library(repository_ctx, _FIRST, pins[_FIRST], fetched, deps)
+            content += _library(repository_ctx, _FIRST, attr.pins[_FIRST], fetched, deps)
         content += _ALIAS.format(
-            name = repr(identifier),
-            actual = repr({
-                setting: _actual(repository_ctx.attr.hub, identifier, target, pins)
-                for target, setting in _SETTINGS.items()
-            }),
+            name = repr(name),
+            actual = repr({setting: _actual(attr, target) for target, setting in _SETTINGS.items()}),
+        )
+    if attr.cycle:
+        content += _CYCLE.format(
+            name = repr(_identifier(attr.distribution)),
+            deps = repr(["@%s//:%s" % (_package_repository_name(attr.hub, each), _ALONE) for each in attr.cycle]),
         )
     repository_ctx.file("BUILD.bazel", content)
 
-def _actual(hub, identifier, target, pins):
-    if target not in pins:
+def _actual(attr, target):
+    if target not in attr.pins:
         return ":none"
     if target == _FIRST:
         return ":" + target
-    return "@%s//:%s" % (_target_repository_name(hub, identifier, target), identifier)
+    return "@%s//:%s" % (_target_repository_name(attr.hub, attr.distribution, target), _identifier(attr.distribution))
 
 _COMMON_ATTRS = {
+    "cycle": attr.string_list(
+        doc = "The packages of the cycle that this one is in, itself among them; empty if there is none.",
+    ),
     "distribution": attr.string(
         doc = "Normalised name of the package.",
         mandatory = True,
@@ -197,10 +221,11 @@ package_repository = repository_rule(
 )
 
 def _target_repository_impl(repository_ctx):
-    fetched = _fetch(repository_ctx, repository_ctx.attr.pin, repository_ctx.attr.target)
-    deps = repr(_labels(repository_ctx, fetched["needs"][repository_ctx.attr.target]))
-    identifier = repository_ctx.attr.distribution.replace("-", "_")
-    repository_ctx.file("BUILD.bazel", _HEADER + _library(repository_ctx, identifier, repository_ctx.attr.pin, fetched, deps))
+    attr = repository_ctx.attr
+    fetched = _fetch(repository_ctx, attr.pin, attr.target)
+    deps = repr(_labels(repository_ctx, fetched["needs"][attr.target]))
+    library = _library(repository_ctx, _identifier(attr.distribution), attr.pin, fetched, deps)
+    repository_ctx.file("BUILD.bazel", _HEADER + library)
 
 target_repository = repository_rule(
     doc = "The wheels of one package for one target.",
@@ -228,10 +253,12 @@ alias(
 
 def _hub_repository_impl(repository_ctx):
     repository_ctx.file("BUILD.bazel")
-    for package in repository_ctx.attr.packages:
-        repository_ctx.file("%s/BUILD.bazel" % package, _HUB_PACKAGE.format(
-            name = repr(package),
-            actual = repr("@%s_%s//:%s" % (repository_ctx.attr.hub, package, package)),
+    for name in repository_ctx.attr.packages:
+        identifier = _identifier(name)
+        actual = "@%s//:%s" % (_package_repository_name(repository_ctx.attr.hub, name), identifier)
+        repository_ctx.file("%s/BUILD.bazel" % identifier, _HUB_PACKAGE.format(
+            name = repr(identifier),
+            actual = repr(actual),
         ))
 
 hub_repository = repository_rule(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Problem(Exception):
+class PipError(Exception):
     """Something that the user must hear of, in three parts."""
 
     def __init__(self, what: str, why: str, remedy: str) -> None:
