@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from tools.image.entries import Entry, LayerError, Tree, bytes_entry
 from tools.image.layer import ELF_MACHINES, write_layer, write_metadata
-from tools.pip.problem import Problem
+from tools.pip.errors import PipError
 from tools.pip.wheel import wheel_entries
 
 
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
                 tree.add(_repo_mapping(item, tree))
         with options.blob.open("wb") as out:
             facts = write_layer(tree.entries(), out, machine=options.architecture)
-    except (LayerError, Problem) as error:
+    except (LayerError, PipError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     write_metadata(options.metadata, facts, options.created_by)
