@@ -8,7 +8,7 @@ import pytest
 
 def arguments(argv: list[str], environment: dict[str, str]) -> list[str]:
     """pytest's arguments out of Bazel's: the test filter, the folder for temporary files, and where the report goes."""
-    options = ["-p", "no:cacheprovider", "--rootdir", os.getcwd(), "--import-mode=importlib", "-p", "tests.conftest"]
+    options = ["-p", "no:cacheprovider", "--rootdir", os.getcwd(), "--import-mode=importlib"]
     options += ["-ra", "--strict-markers", "-W", "error::pytest.PytestUnhandledThreadExceptionWarning"]
     if temporary := environment.get("TEST_TMPDIR"):
         options += ["--basetemp", os.path.join(temporary, "pytest")]
