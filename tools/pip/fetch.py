@@ -25,6 +25,7 @@ _UNREACHABLE = re.compile(
     r"|Temporary failure in name resolution|Network is unreachable|Connection refused|Connection reset|SSLError",
     re.IGNORECASE,
 )
+_LINES_SHOWN = 12
 _RETRY = "WARNING: Retrying"
 _NOISE = re.compile(r"^(WARNING: Location|\[notice\]|DEPRECATION)|^\s*$")
 
@@ -125,7 +126,7 @@ def _download(pin: Pin, target: Target, python: str, directory: Path) -> str:
 def _failure(pin: Pin, target: Target, python: str, output: str) -> PipError:
     lines = [line for line in output.splitlines() if not _NOISE.search(line)]
     retries = [line for line in lines if line.startswith(_RETRY)]
-    words = [*retries[-1:], *(line for line in lines if not line.startswith(_RETRY))]
+    words = [*retries[-1:], *(line for line in lines if not line.startswith(_RETRY))][-_LINES_SHOWN:]
     if "DO NOT MATCH THE HASHES" in output:
         remedy = (
             "somebody changed the file or the lock. If the index is to be trusted, renew the lock:"

@@ -22,14 +22,21 @@ def unpack(directory: Path, wheels: list[Path]) -> None:
         for entry in wheel_entries(wheel):
             earlier = written.get(entry.path)
             if earlier is None:
-                _write(entry, directory / entry.path)
+                try:
+                    _write(entry, directory / entry.path)
+                except (FileExistsError, NotADirectoryError) as error:
+                    raise _refusal(wheel, wheels[0], f"{entry.path} is a file in one and a folder in another") from error
                 written[entry.path] = (entry, wheel)
             elif not _is_metadata(entry.path) and not _same(entry, earlier[0]):
-                raise PipError(
-                    f"{wheel.name} and {earlier[1].name} cannot share one folder",
-                    f"{entry.path} differs between them",
-                    "pin a version of the package whose wheels differ in extension modules only",
-                )
+                raise _refusal(wheel, earlier[1], f"{entry.path} differs between them")
+
+
+def _refusal(wheel: Path, other: Path, why: str) -> PipError:
+    return PipError(
+        f"{wheel.name} and {other.name} cannot share one folder",
+        why,
+        "pin a version of the package whose wheels differ in extension modules only",
+    )
 
 
 def _write(entry: WheelEntry, path: Path) -> None:
