@@ -7,13 +7,55 @@ definite 404, Unanswered (Unauthorized, Forbidden, Throttled, Unavailable, Inval
 from __future__ import annotations
 
 import enum
+import json
+import re
+import threading
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import BinaryIO
+from dataclasses import dataclass, field, replace
+from http.client import HTTPException
+from typing import Any, BinaryIO, Self, TypeVar
+from urllib.parse import urlencode, urlsplit
 
-from tools.oci.credentials import CredentialSource
-from tools.oci.manifest import Descriptor, Manifest
-from tools.oci.reference import Reference, Repository
+from tools.oci.authorization import Authorizer, Scope
+from tools.oci.credentials import CredentialSource, DockerCredentials
+from tools.oci.digest import digest_of, is_digest, matches
+from tools.oci.errors import (
+    Forbidden,
+    InvalidManifest,
+    InvalidReference,
+    InvalidResponse,
+    NotFound,
+    OciError,
+    Refused,
+)
+from tools.oci.manifest import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    MAX_MANIFEST_SIZE,
+    Descriptor,
+    Manifest,
+    parse_manifest,
+)
+from tools.oci.reference import Reference, Repository, check_registry, is_tag
+from tools.oci.retrying import Sender, backoff, is_tls_missing, join_url, same_origin, server_words, shown
+from tools.oci.transport import UPLOAD_SECONDS, Body, Request, Response, is_loopback
+
+Result = TypeVar("Result")
+
+_ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
+"""Always all four: a registry answers 404 to a question for a type that was not named."""
+
+_ABSENT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
+"""Error codes of a definite 404. NOT_FOUND is Harbor's."""
+
+_DOCKER_HUB = ("docker.io", "index.docker.io")
+_DOCKER_HUB_API = "registry-1.docker.io"
+
+_PAGE = 1000
+_MAX_PAGES = 10_000
+_MAX_TAGS_SIZE = 32 * 1024 * 1024
+_NEXT = re.compile(r"""<([^>]*)>[^,]*;\s*rel="?next"?""", re.IGNORECASE)
 
 
 class Access(enum.Enum):
@@ -76,32 +118,77 @@ class RegistryClient:
         on_wait: Callable[[str], None] | None = None,
         max_connections: int = 8,
     ) -> None:
-        raise NotImplementedError
+        self.registry = check_registry(registry)
+        self.retry_for = retry_for
+        self.max_connections = max_connections
+        self._insecure = insecure
+        self._sender = Sender(retry_for=retry_for, on_wait=on_wait, max_connections=max_connections)
+        self._authorizer = Authorizer(self._sender, registry, credentials or DockerCredentials(), insecure=insecure)
+        self._lock = threading.Lock()
+        self._address: str | None = None
+        self._uploaded = 0
+        self._mounted = 0
 
-    max_connections: int
-
-    def __enter__(self) -> RegistryClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"RegistryClient({self.registry!r})"
+
     def close(self) -> None:
         """Close the idle connections."""
-        raise NotImplementedError
+        self._sender.close()
 
     @property
     def traffic(self) -> Traffic:
         """What has been sent so far."""
-        raise NotImplementedError
+        counts = self._sender.counts()
+        with self._lock:
+            return Traffic(
+                dict(counts.requests),
+                self._uploaded,
+                self._mounted,
+                counts.bytes_sent,
+                counts.retries,
+                counts.seconds_waited,
+            )
+
+    def poll(
+        self, question: Callable[[], Result], until: Callable[[Result], bool], text: str, seconds: float
+    ) -> Result:
+        """Ask again, with growing waits, until an answer will do or the time is over; return the last answer.
+
+        For what a registry should answer by now but may not yet, being eventually consistent.
+        """
+        give_up = time.monotonic() + min(seconds, self.retry_for)
+        tries = 0
+        while True:
+            answer = question()
+            tries += 1
+            wait = max(0.1, backoff(tries))
+            if until(answer) or time.monotonic() + wait > give_up:
+                return answer
+            self._sender.wait(f"{text}; asking again in {wait:.1f} s", wait)
+
+    # Manifests
 
     def get_manifest(self, reference: Reference, *, access: Access = Access.PULL) -> Manifest:
         """Fetch and check a manifest or index (one GET). Raises NotFound for a definite 404."""
-        raise NotImplementedError
+        what = f"cannot read {reference}"
+        found = self._get(reference, access, what)
+        if isinstance(found, Response):
+            raise NotFound(
+                what, f"{self.registry} answered {server_words(found)}", "Check the name; list what there is."
+            )
+        return found
 
     def find_manifest(self, reference: Reference, *, access: Access = Access.PULL) -> Manifest | None:
         """Like get_manifest, but None for a definite 404. The cheapest question where absence is likely (one GET)."""
-        raise NotImplementedError
+        found = self._get(reference, access, f"cannot read {reference}")
+        return None if isinstance(found, Response) else found
 
     def head_manifest(self, reference: Reference, *, access: Access = Access.PULL) -> Descriptor | None:
         """Media type, digest and size; None for a definite 404.
@@ -109,19 +196,96 @@ class RegistryClient:
         The cheapest question where presence is likely: one HEAD. A 404, which has no body to judge, costs a second
         request: GET says whether it is definite. So does a 405 or an answer without a digest.
         """
-        raise NotImplementedError
+        found = self._head(reference, access)
+        if isinstance(found, Descriptor):
+            return found
+        manifest = self.find_manifest(reference, access=access)
+        return manifest.descriptor if manifest is not None else None
 
     def manifest_exists(self, reference: Reference, *, access: Access = Access.PULL) -> bool:
-        """Whether a HEAD finds the manifest. An unconfirmed 404 counts as no: right where writing it again is harmless."""
-        raise NotImplementedError
+        """Whether a HEAD finds the manifest. An unconfirmed 404 is a no: right where writing it again is harmless."""
+        found = self._head(reference, access)
+        if isinstance(found, Descriptor):
+            return True
+        return found.status != 404 and self.find_manifest(reference, access=access) is not None
 
     def put_manifest(self, reference: Reference, content: bytes, media_type: str) -> str:
         """Write a manifest by tag or by digest, byte for byte, and return its digest."""
-        raise NotImplementedError
+        what = f"cannot write {reference}"
+        digest = digest_of(content)
+        if reference.digest is not None and not matches(content, reference.digest):
+            raise InvalidReference(what, f"the content's digest is {digest}", "Write it under its own digest.")
+        request = self._request(
+            "PUT", reference.repository, f"manifests/{reference.target}", headers={"Content-Type": media_type}
+        )
+        response = self._send(replace(request, body=content), self._scopes(reference.repository, Access.PUSH), what)
+        if response.status not in (200, 201, 202):
+            raise self._refusal(response, what)
+        kept = response.header("Docker-Content-Digest")
+        if kept not in ("", reference.digest or digest):
+            raise self._nonsense(what, f"it kept {kept[:100]!r} where {digest} was sent")
+        return digest
+
+    def _get(self, reference: Reference, access: Access, what: str) -> Manifest | Response:
+        request = self._request(
+            "GET", reference.repository, f"manifests/{reference.target}", headers={"Accept": _ACCEPT}
+        )
+        response = self._send(
+            replace(request, limit=MAX_MANIFEST_SIZE), self._scopes(reference.repository, access), what
+        )
+        if response.status == 404 and _is_definite(response):
+            return response
+        if response.status != 200:
+            raise self._refusal(response, what)
+        if response.oversize:
+            raise self._nonsense(what, f"its answer has more than {MAX_MANIFEST_SIZE} bytes")
+        try:
+            manifest = parse_manifest(response.body, response.header("Content-Type"), str(reference))
+        except InvalidManifest as error:
+            raise self._nonsense(what, error.why) from None
+        for source, digest in (
+            ("the reference", reference.digest),
+            ("the registry", response.header("Docker-Content-Digest")),
+        ):
+            if digest and not matches(response.body, digest):
+                raise self._nonsense(what, f"{source} says {digest[:140]}, the content is {manifest.digest}")
+        return manifest
+
+    def _head(self, reference: Reference, access: Access) -> Descriptor | Response:
+        """A descriptor, or an answer that says too little: 404, 405, or 200 without digest, type or length."""
+        what = f"cannot look at {reference}"
+        request = self._request(
+            "HEAD", reference.repository, f"manifests/{reference.target}", headers={"Accept": _ACCEPT}
+        )
+        response = self._send(request, self._scopes(reference.repository, access), what)
+        if response.status in (404, 405):
+            return response
+        if response.status != 200:
+            raise self._refusal(response, what)
+        digest = response.header("Docker-Content-Digest")
+        media_type = response.header("Content-Type").partition(";")[0].strip().lower()
+        length = response.header("Content-Length")
+        known = media_type in (*INDEX_TYPES, *MANIFEST_TYPES) and length.isascii() and length.isdecimal()
+        if not digest or not known:
+            return response
+        if not is_digest(digest) or reference.digest not in (None, digest):
+            raise self._nonsense(what, f"it says that its digest is {digest[:140]!r}")
+        return Descriptor(media_type, digest, int(length))
+
+    # Blobs
 
     def blob_exists(self, repository: Repository, digest: str, *, access: Access = Access.PUSH) -> bool:
         """Whether a HEAD finds the blob."""
-        raise NotImplementedError
+        what = f"cannot look at blob {repository}@{digest}"
+        request = self._request("HEAD", repository, f"blobs/{digest}")
+        response = self._send(request, self._scopes(repository, access), what)
+        if response.status == 404:
+            return False
+        if response.status != 200:
+            raise self._refusal(response, what)
+        if response.header("Docker-Content-Digest") not in ("", digest):
+            raise self._nonsense(what, f"it says that its digest is {response.header('Docker-Content-Digest')[:140]!r}")
+        return True
 
     def upload_blob(
         self,
@@ -141,8 +305,194 @@ class RegistryClient:
             mount_from: repositories of the same registry that may have it.
             known_missing: the caller has just asked: leave out the first HEAD.
         """
-        raise NotImplementedError
+        sources = [source for source in mount_from if source.registry == repository.registry and source != repository]
+        look = not known_missing
+        what = f"cannot upload blob {repository}@{blob.digest}"
+
+        def attempt() -> UploadOutcome:
+            nonlocal look
+            # Not in a retry of its own: the whole is tried again, and a broken upload may have got through.
+            if look and self.blob_exists(repository, blob.digest):
+                return UploadOutcome.EXISTS
+            look = True
+            location = self._start_upload(repository, blob.digest, sources, what)
+            if location is None:
+                return UploadOutcome.MOUNTED
+            self._finish_upload(repository, location, blob, open_blob, what)
+            return UploadOutcome.UPLOADED
+
+        outcome = self._sender.retry(attempt)
+        with self._lock:
+            self._uploaded += outcome is UploadOutcome.UPLOADED
+            self._mounted += outcome is UploadOutcome.MOUNTED
+        return outcome
+
+    def _start_upload(self, repository: Repository, digest: str, sources: list[Repository], what: str) -> str | None:
+        """Mount the blob (None) or open an upload session (its address). A mount that fails opens one as well."""
+        location = ""
+        for source in sources or (None,):
+            query = f"?{urlencode({'mount': digest, 'from': source.path})}" if source is not None else ""
+            scopes = self._scopes(repository, Access.PUSH)
+            if source is not None:
+                scopes |= self._scopes(source, Access.PULL)
+            request = self._request("POST", repository, f"blobs/uploads/{query}")
+            response = self._send(request, scopes, what, once=True)
+            if response.status == 201 and source is not None:
+                return None
+            if response.status != 202:
+                raise self._refusal(response, what)
+            location = response.header("Location")
+            if not location:
+                raise self._nonsense(what, "it opened an upload without saying where")
+            location = join_url(response.url, location, what)
+        return location
+
+    def _finish_upload(
+        self, repository: Repository, location: str, blob: Descriptor, open_blob: Callable[[], BinaryIO], what: str
+    ) -> None:
+        parts = urlsplit(location)
+        query = "&".join(part for part in (parts.query, urlencode({"digest": blob.digest})) if part)
+        request = Request(
+            "PUT",
+            parts._replace(query=query).geturl(),
+            {"Content-Type": "application/octet-stream"},
+            Body(open_blob, blob.size),
+            timeout=UPLOAD_SECONDS,
+        )
+        response = self._send(request, self._scopes(repository, Access.PUSH), what, once=True)
+        if response.status not in (200, 201, 204):
+            raise self._refusal(response, what)
+        kept = response.header("Docker-Content-Digest")
+        if kept not in ("", blob.digest):
+            raise self._nonsense(what, f"it kept {kept[:140]!r}")
+
+    # Tags
 
     def list_tags(self, repository: Repository, *, access: Access = Access.PULL) -> tuple[str, ...]:
         """All tags, every page of them; empty when the repository does not exist."""
-        raise NotImplementedError
+        what = f"cannot list the tags of {repository}"
+        request: Request | None = self._request("GET", repository, f"tags/list?n={_PAGE}")
+        tags: dict[str, None] = {}
+        seen: set[str] = set()
+        while request is not None:
+            if request.url in seen or len(seen) >= _MAX_PAGES:
+                raise self._nonsense(what, f"its pages have no end ({len(seen)} read)")
+            seen.add(request.url)
+            request = replace(request, limit=_MAX_TAGS_SIZE)
+            response = self._send(request, self._scopes(repository, access), what)
+            if response.status == 404 and _is_definite(response):
+                return ()
+            if response.status != 200:
+                raise self._refusal(response, what)
+            tags.update(dict.fromkeys(self._read_tags(response, what)))
+            request = self._next_page(request, response, what)
+        return tuple(tags)
+
+    def _read_tags(self, response: Response, what: str) -> list[str]:
+        if response.oversize:
+            raise self._nonsense(what, f"one page has more than {_MAX_TAGS_SIZE} bytes")
+        try:
+            fields = json.loads(response.body)
+        except (ValueError, RecursionError):
+            raise self._nonsense(what, f"its answer is not JSON: {response.body[:40]!r}") from None
+        tags = fields.get("tags", ()) if isinstance(fields, dict) else ()
+        if tags is None:
+            return []
+        if not isinstance(tags, list) or not all(isinstance(tag, str) and is_tag(tag) for tag in tags):
+            raise self._nonsense(what, f"its answer is no list of tags: {response.body[:40]!r}")
+        return tags
+
+    def _next_page(self, request: Request, response: Response, what: str) -> Request | None:
+        link = _NEXT.search(response.header("Link"))
+        if link is None:
+            return None
+        url = join_url(response.url, link[1], what)
+        if not same_origin(url, request.url):
+            raise self._nonsense(what, f"its next page is elsewhere: {shown(url)}")
+        return replace(request, url=url)
+
+    # Requests
+
+    def _request(
+        self, method: str, repository: Repository, rest: str, *, headers: dict[str, str] | None = None
+    ) -> Request:
+        if repository.registry != self.registry:
+            raise InvalidReference(
+                f"cannot use {repository}", f"this client is for {self.registry}", "Make a client for each registry."
+            )
+        return Request(method, f"{self._base()}/v2/{repository.path}/{rest}", headers or {})
+
+    def _base(self) -> str:
+        """The registry's address, found once: plain HTTP on this machine; else TLS, unless insecure and there is none."""
+        with self._lock:
+            if self._address is None:
+                host = _DOCKER_HUB_API if self.registry in _DOCKER_HUB else self.registry
+                scheme = "http" if is_loopback(urlsplit(f"//{host}").hostname or "") else "https"
+                if scheme == "https" and self._insecure and not self._speaks_tls(host):
+                    scheme = "http"
+                self._address = f"{scheme}://{host}"
+            return self._address
+
+    def _speaks_tls(self, host: str) -> bool:
+        try:
+            self._sender.probe(Request("GET", f"https://{host}/v2/"))
+        except (OSError, HTTPException) as error:
+            # With a port, something else may answer there; without one, a registry may listen on 80 alone.
+            return not (is_tls_missing(error) or (":" not in host and isinstance(error, ConnectionRefusedError)))
+        return True
+
+    def _scopes(self, repository: Repository, access: Access) -> frozenset[Scope]:
+        return frozenset({Scope(repository.path, push=access is Access.PUSH)})
+
+    def _send(self, request: Request, scopes: frozenset[Scope], what: str, *, once: bool = False) -> Response:
+        """Send with authorization, renewing it once on 401. `once`: the caller retries (Transient is raised)."""
+        send = self._sender.once if once else self._sender.send
+        own = same_origin(request.url, self._base())
+        used = self._authorizer.header(scopes, what) if own else None
+        response = send(_authorized(request, used), what)
+        if response.status != 401 or not own or not same_origin(response.url, request.url):
+            return response
+        renewed = self._authorizer.answer(response, used, scopes, what)
+        if renewed == used:
+            return response
+        return send(_authorized(request, renewed), what)
+
+    def _refusal(self, response: Response, what: str) -> OciError:
+        """The error for an answer that is not what was hoped for."""
+        why = f"{urlsplit(response.url).netloc} answered {server_words(response)}"
+        if response.status == 401:
+            return self._authorizer.refused(what, response)
+        if response.status == 403:
+            remedy = f"Check that this login may do that (docker login {self.registry}) and that the repository exists."
+            if "rate limit" in why.lower():
+                remedy = "Wait some minutes, then run the same command again."
+            return Forbidden(what, why, remedy)
+        if response.status == 404 and _is_definite(response):
+            return NotFound(what, why, "Check the name; list what there is.")
+        if response.status in (400, 405, 409, 410, 411, 412, 413, 415, 416, 422):
+            return Refused(what, why, "See what the registry says and change the request.", status=response.status)
+        return self._nonsense(what, f"it answered {server_words(response)}")
+
+    def _nonsense(self, what: str, why: str) -> InvalidResponse:
+        return InvalidResponse(
+            what,
+            f"{self.registry} does not answer like a registry: {why}",
+            f"Check that {self.registry} is the registry, and what stands before it (proxy, login page).",
+        )
+
+
+def _authorized(request: Request, authorization: str | None) -> Request:
+    if authorization is None:
+        return request
+    return replace(request, headers={**request.headers, "Authorization": authorization})
+
+
+def _is_definite(response: Response) -> bool:
+    """Whether a 404 says that there is no such thing, and not just that this address means nothing to the server."""
+    if not response.body:
+        return True
+    try:
+        codes: list[Any] = [error["code"] for error in json.loads(response.body)["errors"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return False
+    return any(code in _ABSENT for code in codes if isinstance(code, str))

@@ -2,13 +2,29 @@
 
 `$DOCKER_CONFIG/config.json` (else ~/.docker/config.json) in all its forms: `credHelpers`, `credsStore`, and `auths`
 with `auth`, `username`/`password`, `identitytoken` or `registrytoken`. In this order, as Docker does.
+
+The file is read here; helpers (`docker-credential-NAME`) are run by the docker SDK's code. Its own reader of the file
+would do as well, but importing the SDK takes about 100 ms, which a plain login or none should not pay; a helper is a
+process to start anyway. The tests hold both readers against each other.
 """
 
 from __future__ import annotations
 
+import json
+import os
+from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from tools.oci.errors import CredentialsError
+
+_DOCKER_HUB = "docker.io"
+_DOCKER_HUB_HOSTS = (_DOCKER_HUB, "index.docker.io", "registry-1.docker.io")
+_DOCKER_HUB_KEY = "https://index.docker.io/v1/"
+"""Under what name Docker keeps the login of Docker Hub."""
+
+_TOKEN_USER = "<token>"  # a helper's user name when its secret is an identity token
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +45,105 @@ class CredentialSource(Protocol):
         ...
 
 
+def default_config() -> Path:
+    """The file that Docker would read."""
+    folder = os.environ.get("DOCKER_CONFIG")
+    return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
+
+
 class DockerCredentials:
-    """The credentials of Docker's configuration, read when first asked for."""
+    """The credentials of Docker's configuration, read anew whenever they are asked for (a client asks once)."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Args: path: a config.json; by default the one that Docker would read."""
-        raise NotImplementedError
+        """`path`: a config.json; by default the one that Docker would read."""
+        self._path = path
 
     def find(self, registry: str) -> Credential | None:
         """See CredentialSource."""
-        raise NotImplementedError
+        path = self._path or default_config()
+        config = _read(path)
+        server = _DOCKER_HUB_KEY if registry in _DOCKER_HUB_HOSTS else registry
+        helpers = _object(config.get("credHelpers"), "credHelpers", path)
+        helper = helpers.get(registry) or helpers.get(server) or config.get("credsStore")
+        if helper:
+            credential = _ask_helper(str(helper), server, path)
+            if credential is not None:
+                return credential
+        for key, entry in _object(config.get("auths"), "auths", path).items():
+            if key == server or _host(key) == _host(server):
+                return _credential(_object(entry, f"auths of {key}", path), key, path)
+        return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise _error(path, error.strerror or str(error)) from None
+    except ValueError as error:
+        # Not the parser's own words: they may quote the line, and with it a password.
+        position = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise _error(path, f"it is not JSON{position}") from None
+    return _object(config, "the whole", path)
+
+
+def _object(value: Any, where: str, path: Path) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _error(path, f"{where} is {type(value).__name__}, not an object")
+    return value
+
+
+def _credential(entry: dict[str, Any], key: str, path: Path) -> Credential | None:
+    values = {
+        name: entry.get(name) or "" for name in ("username", "password", "auth", "identitytoken", "registrytoken")
+    }
+    if not all(isinstance(value, str) for value in values.values()):
+        raise _error(path, f"auths of {key} has a value that is no text")
+    username, password = values["username"], values["password"]
+    if values["auth"]:
+        try:
+            username, colon, password = b64decode(values["auth"], validate=True).decode().partition(":")
+        except ValueError:
+            colon = ""
+        if not colon:
+            raise _error(path, f"auth of {key} is not base64 of USER:PASSWORD")
+        password = password.strip("\0")  # Docker pads it so
+    if not (username or values["identitytoken"] or values["registrytoken"]):
+        return None  # What Docker leaves behind where a credential store has the login.
+    return Credential(username, password, values["identitytoken"], values["registrytoken"])
+
+
+def _ask_helper(helper: str, server: str, path: Path) -> Credential | None:
+    from docker.credentials import Store  # slow to import, see above
+    from docker.credentials.errors import CredentialsNotFound, StoreError
+
+    try:
+        answer: dict[str, str] = Store(helper).get(server)  # type: ignore[no-untyped-call]
+    except CredentialsNotFound:
+        return None
+    except (StoreError, OSError, ValueError) as error:
+        why = str(error) if isinstance(error, StoreError) else "its answer is not that of a credential helper"
+        raise CredentialsError(
+            f"cannot get the login for {server} from docker-credential-{helper} (named in {path})",
+            why,
+            "Put the helper on PATH or correct its set-up, or take it out of the file and docker login again.",
+        ) from None
+    username, secret = str(answer.get("Username", "")), str(answer.get("Secret", ""))
+    if username == _TOKEN_USER:
+        return Credential(identity_token=secret)
+    return Credential(username, secret)
+
+
+def _host(key: str) -> str:
+    """HOST[:PORT] of a key of `auths`, which may be written as a URL."""
+    return key.partition("://")[2].partition("/")[0] or key.partition("/")[0]
+
+
+def _error(path: Path, why: str) -> CredentialsError:
+    return CredentialsError(
+        f"cannot use Docker's configuration {path}", why, "Correct the file, or point DOCKER_CONFIG at another folder."
+    )

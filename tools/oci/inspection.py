@@ -5,10 +5,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from tools.oci.client import Access, RegistryClient
 from tools.oci.errors import OciError
 from tools.oci.manifest import ImageIndex, Manifest, Platform
+from tools.oci.parallel import run_all
 from tools.oci.reference import Reference
 
 
@@ -55,4 +57,36 @@ def inspect_index(
 
     Raises nothing of OciError: what cannot be learnt is the verdict UNKNOWN.
     """
-    raise NotImplementedError
+    try:
+        manifest = client.find_manifest(reference, access=access)
+        if manifest is None:
+            return Inspection(reference, Verdict.ABSENT, f"{reference} does not exist")
+        if isinstance(manifest, ImageIndex):
+            reason = _platform_mismatch(manifest, platforms) or _missing_children(client, reference, manifest, access)
+        else:
+            reason = f"it is a single image ({manifest.media_type}), not an index of platforms"
+    except OciError as error:
+        return Inspection(reference, Verdict.UNKNOWN, f"{error.what}: {error.why}", error=error)
+    return Inspection(reference, Verdict.INCOMPLETE if reason else Verdict.PRESENT, reason, manifest)
+
+
+def _platform_mismatch(index: ImageIndex, platforms: Iterable[Platform]) -> str:
+    found = index.platforms
+    expected = {platform.normalized for platform in platforms}
+    if sorted(found) == sorted(expected):
+        return ""
+    return f"it has {_list(found)}, expected is {_list(expected)}"
+
+
+def _missing_children(client: RegistryClient, reference: Reference, index: ImageIndex, access: Access) -> str:
+    children = list(dict.fromkeys(child.digest for child in index.manifests))
+    found = run_all(
+        [partial(client.head_manifest, reference.repository.digest(child), access=access) for child in children],
+        at_once=client.max_connections,
+    )
+    gone = [child for child, there in zip(children, found, strict=True) if there is None]
+    return f"of its manifests {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone" if gone else ""
+
+
+def _list(platforms: Iterable[Platform]) -> str:
+    return ", ".join(str(platform) for platform in sorted(platforms)) or "no platform"

@@ -29,7 +29,7 @@ def run_all(tasks: Sequence[Callable[[], Result]], *, at_once: int = 8) -> list[
                 return
             try:
                 results[number] = tasks[number]()
-            except BaseException as error:  # noqa: BLE001 - it is raised again in the caller's thread
+            except BaseException as error:
                 with lock:
                     failures.append(error)
 

@@ -113,6 +113,4 @@ class Reference:
         name, at, digest = text.partition("@")
         head, slash, last = name.rpartition("/")
         last, colon, tag = last.partition(":")
-        return cls(
-            Repository.parse(f"{head}{slash}{last}"), tag=tag if colon else None, digest=digest if at else None
-        )
+        return cls(Repository.parse(f"{head}{slash}{last}"), tag=tag if colon else None, digest=digest if at else None)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from tools.oci.client import Access, RegistryClient
-from tools.oci.errors import Forbidden, Refused, TagConflict
+from tools.oci.errors import Forbidden, NotFound, Refused, TagConflict
 from tools.oci.manifest import Manifest
 from tools.oci.reference import Reference
 
@@ -57,9 +57,7 @@ def read_tag(
     Raises:
         Unanswered: neither presence nor absence is known.
     """
-    found = (
-        client.head_manifest(reference, access=access) if likely else client.find_manifest(reference, access=access)
-    )
+    found = client.head_manifest(reference, access=access) if likely else client.find_manifest(reference, access=access)
     return TagState(reference, found.digest if found is not None else None)
 
 
@@ -113,14 +111,28 @@ def write_tag(
     return TagOutcome.WRITTEN if state.digest is None else TagOutcome.MOVED
 
 
-def verify_tag(client: RegistryClient, reference: Reference, digest: str) -> None:
-    """See that a tag names a digest (one HEAD). For a while after a write, another answer may be the registry's lag.
+def verify_tag(client: RegistryClient, reference: Reference, digest: str, *, patience: float = 10.0) -> None:
+    """See that a tag names a digest (one HEAD).
+
+    Just after a write another answer may be the registry's lag: it is asked again for `patience` seconds (never longer
+    than the client retries).
 
     Raises:
         TagConflict: it names another digest.
-        NotFound: it is still absent when the time for retries is over.
+        NotFound: it is still absent.
     """
-    raise NotImplementedError
+    found = client.poll(
+        lambda: client.head_manifest(reference, access=Access.PUSH),
+        lambda found: found is not None and found.digest == digest,
+        f"{reference} is not yet {digest} there",
+        patience,
+    )
+    if found is None:
+        raise NotFound(
+            f"cannot verify {reference}", "the registry has no such tag after it was written", "Run the command again."
+        )
+    if found.digest != digest:
+        raise _conflict(reference, found.digest, digest)
 
 
 def _conflict(reference: Reference, present: str, wanted: str) -> TagConflict:
