@@ -46,10 +46,19 @@ class Workspace:
         """What git prints; raises CalledProcessError where it fails."""
         return _git(self.path, *arguments)
 
+    def commit_all(self, message: str) -> None:
+        """Commits all that is in the work tree."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+
+    def command(self, *arguments: str) -> list[str]:
+        """The call of Bazel, to be started in the workspace with its environment."""
+        return [bazel_program(), *self.startup_options, *arguments]
+
     def bazel(self, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Bazel's exit status and output."""
         return subprocess.run(
-            [bazel_program(), *self.startup_options, *arguments],
+            self.command(*arguments),
             cwd=self.path,
             env={**self.environment, **(environment or {})},
             capture_output=True,
