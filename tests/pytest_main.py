@@ -2,16 +2,17 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
 
 def arguments(argv: list[str], environment: dict[str, str]) -> list[str]:
     """pytest's arguments out of Bazel's: the test filter, the folder for temporary files, and where the report goes."""
-    options = ["-p", "no:cacheprovider", "--rootdir", os.getcwd(), "--import-mode=importlib"]
+    options = ["-p", "no:cacheprovider", "--rootdir", str(Path.cwd()), "--import-mode=importlib"]
     options += ["-ra", "--strict-markers", "-W", "error::pytest.PytestUnhandledThreadExceptionWarning"]
     if temporary := environment.get("TEST_TMPDIR"):
-        options += ["--basetemp", os.path.join(temporary, "pytest")]
+        options += ["--basetemp", f"{temporary}/pytest"]
     if report := environment.get("XML_OUTPUT_FILE"):
         options += ["--junitxml", report]
     if chosen := environment.get("TESTBRIDGE_TEST_ONLY"):

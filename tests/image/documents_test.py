@@ -4,7 +4,17 @@ import json
 from typing import Any
 
 from tools.image.documents import Layer, Settings, config_document, describe, index_document, manifest_document
-from tools.oci.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Platform, parse_manifest
+from tools.oci.manifest import (
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER_GZIP,
+    OCI_MANIFEST,
+    Descriptor,
+    ImageIndex,
+    ImageManifest,
+    Platform,
+    parse_manifest,
+)
 
 LAYERS = [
     Layer(Descriptor(OCI_LAYER_GZIP, "sha256:" + digit * 64, 10), "sha256:" + digit * 63 + "0", f"layer {digit}")
@@ -25,7 +35,9 @@ def test_a_config_names_its_platform_and_the_diff_ids_of_its_layers_in_order() -
 
 
 def test_what_an_image_leaves_open_is_its_bases() -> None:
-    base = {"config": {"User": "nonroot", "Env": ["A=1", "B=2"], "Entrypoint": ["/x"], "Cmd": ["y"], "Labels": {"l": "1"}}}
+    base = {
+        "config": {"User": "nonroot", "Env": ["A=1", "B=2"], "Entrypoint": ["/x"], "Cmd": ["y"], "Labels": {"l": "1"}}
+    }
     assert config(Settings(), base)["config"] == {
         "Cmd": ["y"],
         "Entrypoint": ["/x"],
@@ -36,7 +48,9 @@ def test_what_an_image_leaves_open_is_its_bases() -> None:
 
 
 def test_what_an_image_says_is_put_over_its_base() -> None:
-    base = {"config": {"User": "nonroot", "Env": ["A=1", "B=2"], "Entrypoint": ["/x"], "Cmd": ["y"], "Labels": {"l": "1"}}}
+    base = {
+        "config": {"User": "nonroot", "Env": ["A=1", "B=2"], "Entrypoint": ["/x"], "Cmd": ["y"], "Labels": {"l": "1"}}
+    }
     settings = Settings(["/z"], [], ["B=a=b", "C=4"], ["k=2"], "0:0", "/work")
     assert config(settings, base)["config"] == {
         "Entrypoint": ["/z"],
@@ -50,6 +64,7 @@ def test_what_an_image_says_is_put_over_its_base() -> None:
 def test_a_manifest_points_to_its_config_and_layers() -> None:
     document = config_document(AMD64, LAYERS, Settings(), {})
     manifest = parse_manifest(manifest_document(document, LAYERS))
+    assert isinstance(manifest, ImageManifest)
     assert manifest.media_type == OCI_MANIFEST
     assert manifest.blobs == (describe(document, OCI_CONFIG), *(layer.descriptor for layer in LAYERS))
 
@@ -57,6 +72,7 @@ def test_a_manifest_points_to_its_config_and_layers() -> None:
 def test_an_index_points_to_the_manifest_of_each_platform() -> None:
     images = [describe(b"{}", OCI_MANIFEST, Platform("linux", name)) for name in ("amd64", "arm64")]
     index = parse_manifest(index_document(images))
+    assert isinstance(index, ImageIndex)
     assert index.media_type == OCI_INDEX
     assert [str(platform) for platform in index.platforms] == ["linux/amd64", "linux/arm64"]
     assert list(index.manifests) == images

@@ -55,7 +55,9 @@ def test_a_path_is_brought_into_its_one_canonical_form() -> None:
     assert [entry.path for entry in tree.entries()] == ["a/b"]
 
 
-@pytest.mark.parametrize("above", [bytes_entry("a", b"", origin="one"), Entry("a", "symlink", target="b", origin="one")])
+@pytest.mark.parametrize(
+    "above", [bytes_entry("a", b"", origin="one"), Entry("a", "symlink", target="b", origin="one")]
+)
 def test_nothing_can_lie_below_what_is_not_a_folder(above: Entry) -> None:
     tree = Tree([above, bytes_entry("a/b/c", b"", origin="two")])
     with pytest.raises(LayerError, match=r"/a/b/c \(from two\): /a is a"):

@@ -65,7 +65,11 @@ def test_bytes_do_not_depend_on_threads_order_umask_time_zone_locale_or_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = random.Random(0).randbytes(3 * BLOCK + 17)
-    entries = [*ALL_KINDS, bytes_entry("data/noise", noise, origin="t"), bytes_entry("data/zero", bytes(BLOCK), origin="t")]
+    entries = [
+        *ALL_KINDS,
+        bytes_entry("data/noise", noise, origin="t"),
+        bytes_entry("data/zero", bytes(BLOCK), origin="t"),
+    ]
     reference, _ = written(Tree(entries).entries(), threads=1)
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
     monkeypatch.setenv("LC_ALL", "tr_TR.UTF-8")

@@ -54,9 +54,7 @@ def main(arguments: list[str]) -> None:
 
 def _manifest(options: argparse.Namespace) -> None:
     layers = [Layer.from_json(_read(path)) for path in options.layer]
-    settings = Settings(
-        options.entrypoint, options.cmd, options.env, options.label, options.user, options.workdir
-    )
+    settings = Settings(options.entrypoint, options.cmd, options.env, options.label, options.user, options.workdir)
     base = _read(options.base_config) if options.base_config else {}
     config = config_document(options.platform, layers, settings, base)
     manifest = manifest_document(config, layers)

@@ -1,4 +1,4 @@
-"""The JSON documents of an image: configuration, manifest, index (OCI image-spec, config.md, manifest.md, image-index.md).
+"""The documents of an image: configuration, manifest, index (OCI image-spec, config.md, manifest.md, image-index.md).
 
 Each is a function of layers and settings: no time, path, user or version of a tool goes in, so equal content has an
 equal digest on every machine.

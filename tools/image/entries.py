@@ -111,7 +111,8 @@ class Tree:
                 above = self._entries.get(parent)
                 if above is not None and above.kind != "directory":
                     raise LayerError(
-                        f"cannot place /{path} (from {entry.origin}): /{parent} is a {above.kind} (from {above.origin}). "
+                        f"cannot place /{path} (from {entry.origin}): "
+                        f"/{parent} is a {above.kind} (from {above.origin}). "
                         "Place it at the path that the link points to, or leave one of them out."
                     )
                 parent = posixpath.dirname(parent)
@@ -130,7 +131,9 @@ def _files_before_their_links(entries: list[Entry]) -> list[Entry]:
             result.append(entry)
             written.setdefault(name, entry.path)
         elif name in written:
-            result.append(replace(files[name], path=entry.path, kind="hardlink", target=written[name], size=0, open=None))
+            result.append(
+                replace(files[name], path=entry.path, kind="hardlink", target=written[name], size=0, open=None)
+            )
         elif name in files:
             result.append(replace(files[name], path=entry.path))
             written[name] = entry.path
@@ -152,5 +155,8 @@ def _agree(one: Entry, other: Entry) -> bool:
 def _digest(entry: Entry) -> bytes:
     if entry.open is None:
         return b""
+    found = hashlib.sha256()
     with entry.open() as content:
-        return hashlib.file_digest(content, "sha256").digest()
+        while chunk := content.read(1 << 20):
+            found.update(chunk)
+    return found.digest()

@@ -106,8 +106,8 @@ def _copy(entry: Entry, blob: GzipWriter, machine: str | None) -> None:
             blob.write(chunk)
     if written != entry.size:
         raise LayerError(
-            f"cannot write /{entry.path} (from {entry.origin}): it has {written} bytes where {entry.size} were announced. "
-            "The file changed while it was read; build again."
+            f"cannot write /{entry.path} (from {entry.origin}): it has {written} bytes where {entry.size} "
+            "were announced. The file changed while it was read; build again."
         )
 
 

@@ -41,7 +41,7 @@ def _entries(item: dict[str, str]) -> Iterator[Entry]:
     """The entries that one line of the content list stands for."""
     kind, path, origin = item["kind"], item["path"], item["origin"]
     match kind:
-        case "file" if os.path.exists(item["source"]):
+        case "file" if Path(item["source"]).exists():
             yield _file(path, Path(item["source"]), origin)
         case "tree":
             for source in sorted(Path(item["source"]).rglob("*")):
@@ -51,7 +51,7 @@ def _entries(item: dict[str, str]) -> Iterator[Entry]:
             for part in wheel_entries(Path(item["source"])):
                 yield Entry(f"{path}/{part.path}", "file", part.mode, size=part.size, open=part.open, origin=origin)
         case "file" | "link":
-            yield Entry(path, "symlink", 0o777, target=os.readlink(item["source"]), origin=origin)
+            yield Entry(path, "symlink", 0o777, target=str(Path(item["source"]).readlink()), origin=origin)
         case "symlink":
             yield Entry(path, "symlink", 0o777, target=item["target"], origin=origin)
         case "empty":
@@ -61,7 +61,7 @@ def _entries(item: dict[str, str]) -> Iterator[Entry]:
 
 
 def _repo_mapping(item: dict[str, str], tree: Tree) -> Entry:
-    """Bazel's table of repository names (a line: who asks, apparent name, folder among runfiles), for what is in `tree`.
+    """Bazel's table of repository names (a line: who asks, apparent name, folder), for what is in `tree`.
 
     Repositories without a file here are left out: they would make the layer differ between platforms for no use.
     """

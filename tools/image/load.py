@@ -42,10 +42,11 @@ def main(descriptor: Path, blobs: list[str], platform: str | None, tag: str) -> 
         write_docker_archive(store, image, tag, archive)
         archive.seek(0)
         try:
-            docker.from_env().api.load_image(archive, quiet=True)
+            docker.from_env().images.load(archive)
         except docker.errors.DockerException as error:
             raise click.ClickException(
-                f"cannot load {tag} into the Docker engine: {error}. Start the engine, or name its socket in DOCKER_HOST."
+                f"cannot load {tag} into the Docker engine: {error}. "
+                "Start the engine, or name its socket in DOCKER_HOST."
             ) from None
     click.echo(f"Loaded {tag} ({wanted})", err=True)
     click.echo(image.config.digest)

@@ -22,6 +22,7 @@ def file_line(file, path):
     Returns:
       A string to hand to write_layer().
     """
+
     # Bazel 8 says what an unresolved symbolic link is; before, the tool takes a dangling one for it.
     kind = "tree" if file.is_directory else ("link" if getattr(file, "is_symlink", False) else "file")
     return json.encode({"kind": kind, "path": path, "source": file.path, "origin": str(file.owner)})
