@@ -81,7 +81,9 @@ def test_the_host_gets_a_native_wheel_for_each_interpreter_and_a_container_exact
     assert wheels[2].name in index.fetched_files()
 
 
-@pytest.mark.parametrize("tag", ["cp39-abi3-manylinux_2_28_x86_64", "py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64"])
+@pytest.mark.parametrize(
+    "tag", ["cp39-abi3-manylinux_2_28_x86_64", "py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64"]
+)
 def test_a_wheel_that_promises_to_fit_later_interpreters_is_fetched_once(index: Index, tag: str) -> None:
     wheel = write_wheel(index.wheels, "steady", tag=tag)
     index.lock.write_text(pin(wheel))
@@ -118,7 +120,9 @@ def test_a_wheel_that_the_lock_does_not_know_is_passed_over(
 
 def test_extras_of_the_lock_are_followed_through_those_that_stand_for_others(index: Index) -> None:
     wheel = write_wheel(
-        index.wheels, "web", requires=["web[fast]; extra == 'all'", "speedup; extra == 'fast'", "never; extra == 'slow'"]
+        index.wheels,
+        "web",
+        requires=["web[fast]; extra == 'all'", "speedup; extra == 'fast'", "never; extra == 'slow'"],
     )
     speedup = write_wheel(index.wheels, "speedup")
     index.lock.write_text(pin(wheel, extras="[all]") + pin(speedup))
@@ -185,6 +189,13 @@ def test_no_network_is_an_error_with_package_platform_and_line(index: Index, mon
     assert error.value.what == "lock.txt:1: no wheel of click 1.0 for linux_amd64 (x86_64), CPython 3.13"
     assert error.value.why.count("Connection refused") == 1
     assert "reachable" in error.value.remedy
+
+
+def test_pip_may_be_bound_to_virtual_environments(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_REQUIRE_VIRTUALENV", "1")
+    wheel = write_wheel(index.wheels, "click")
+    index.lock.write_text(pin(wheel))
+    assert index.fetch("click", "linux_amd64").wheels == (wheel.name,)
 
 
 def test_a_wheel_whose_dependencies_cannot_be_read_is_an_error(index: Index) -> None:

@@ -110,7 +110,11 @@ def test_a_pin_written_as_a_line_reads_as_the_same_pin(pin: Pin) -> None:
         ("platform_machine == 'aarch64'", (), ("3.13",)),
         ("platform_machine in 'x86_64 amd64'", HOST.pythons, ()),
         ("implementation_name == 'pypy'", (), ()),
-        ("platform_python_implementation == 'CPython' and python_version ~= '3.12'", ("3.12", "3.13", "3.14"), ("3.13",)),
+        (
+            "platform_python_implementation == 'CPython' and python_version ~= '3.12'",
+            ("3.12", "3.13", "3.14"),
+            ("3.13",),
+        ),
         ("extra == 'fast'", (), ()),
     ],
 )
@@ -123,7 +127,7 @@ def test_a_marker_is_evaluated_for_each_interpreter_of_a_target(
 
 @pytest.mark.parametrize("marker", ["platform_release >= '6'", "platform_version == 'x'", "sys_platform ~= 'linux'"])
 def test_a_marker_that_cannot_be_evaluated_is_an_error_with_its_place(marker: str) -> None:
-    with pytest.raises(PipError, match="the environment marker .* cannot be evaluated") as error:
+    with pytest.raises(PipError, match=r"the environment marker .* cannot be evaluated") as error:
         holds(marker, HOST.marker_environment("3.13"), "lock.txt:7")
     assert error.value.what.startswith("lock.txt:7: ")
 

@@ -1,7 +1,8 @@
 """The repositories of a lock, made by a real Bazel, in a clone of the workspace that has a second lock."""
 
-import json
 import struct
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,41 @@ import pytest
 from tests.pip.wheels import native_wheels, pin, write_wheel
 from tests.support.workspace import Workspace, shared_workspace
 
-EXTENSION = 'pip.lock(name = "{name}", requirements = "//:second.txt")\nuse_repo(pip, "{name}")\n'
-RUNFILES = """
-def format(target):
-    return json.encode([each.path for each in providers(target)["DefaultInfo"].default_runfiles.files.to_list()])
+SECOND_LOCK = """
+pip.lock(
+    name = "second",
+    requirements = "//:second.txt",
+)
+use_repo(pip, "second")
+"""
+OVERRIDE = """
+bazel_dep(name = "neighbour")
+local_path_override(
+    module_name = "neighbour",
+    path = "neighbour",
+)
+"""
+NEIGHBOUR = """
+module(name = "neighbour")
+
+bazel_dep(name = "slipway", version = "0.1.0")
+bazel_dep(name = "rules_python", version = "1.4.1")
+
+pip = use_extension("@slipway//tools/pip:extensions.bzl", "pip")
+pip.lock(
+    name = "{hub}",
+    requirements = "//:requirements.txt",
+)
+use_repo(pip, pip = "{hub}")
+"""
+PROGRAM = """
+load("@rules_python//python:defs.bzl", "py_binary")
+
+py_binary(
+    name = "program",
+    srcs = ["program.py"],
+    deps = ["{target}"],
+)
 """
 ELF_MACHINES = {"linux_amd64": 62, "linux_arm64": 183}
 
@@ -26,43 +58,54 @@ class Clone:
         self.folder = folder
         self.output_base = Path(workspace.bazel("info", "output_base").stdout.strip())
 
-    def add_lock(self, text: str, name: str = "second") -> None:
+    def add_lock(self, text: str) -> None:
+        """Gives the workspace's own module a second lock."""
         (self.workspace.path / "second.txt").write_text(text)
-        with (self.workspace.path / "MODULE.bazel").open("a") as module:
-            module.write(EXTENSION.format(name=name))
+        self._append_to_module(SECOND_LOCK)
 
-    def build(self, target: str, platform: str = "") -> list[Path]:
-        """The folders that a target puts among runfiles, for a platform or for the host; fails with Bazel's words."""
+    def add_neighbour(self, lock: str, hub: str, target: str) -> None:
+        """Adds a module that has a lock of its own, whose repository it calls `@pip`, and a program."""
+        folder = self.workspace.path / "neighbour"
+        folder.mkdir()
+        (folder / "MODULE.bazel").write_text(NEIGHBOUR.format(hub=hub))
+        (folder / "requirements.txt").write_text(lock)
+        self._append_to_module(OVERRIDE)
+        write_program(folder, target)
+
+    def _append_to_module(self, text: str) -> None:
+        with (self.workspace.path / "MODULE.bazel").open("a") as module:
+            module.write(text)
+
+    def folders(self, target: str, platform: str = "") -> list[Path]:
+        """The folders on the search path of a program that depends on `target`, for a platform or for the host."""
+        write_program(self.workspace.path / "second", target)
         options = [f"--platforms=//tools/platforms:{platform}"] if platform else []
-        self._bazel("build", *options, target)
-        (self.workspace.path / "runfiles.cquery").write_text(RUNFILES)
-        paths = self._bazel("cquery", *options, target, "--output=starlark", "--starlark:file=runfiles.cquery")
-        root = Path(self._bazel("info", *options, "execution_root").strip())
-        return [root / path for path in json.loads(paths)]
+        result = self.bazel("build", *options, "//second:program")
+        assert result.returncode == 0, result.stderr
+        runfiles = self.workspace.path / "bazel-bin/second/program.runfiles"
+        return [path.resolve() for path in runfiles.glob("*/site-packages")]
 
     def modules(self, target: str, platform: str = "") -> set[str]:
-        """The files, save for metadata, in the folders of `build`."""
-        files = {path.relative_to(top) for top in self.build(target, platform) for path in top.rglob("*") if path.is_file()}
-        return {str(path) for path in files if ".dist-info" not in str(path)}
+        """The files in these folders, save for metadata."""
+        tops = self.folders(target, platform)
+        files = {str(path.relative_to(top)) for top in tops for path in top.rglob("*") if path.is_file()}
+        return {path for path in files if ".dist-info" not in path}
 
-    def failure(self, *arguments: str) -> str:
-        """What Bazel says when it fails."""
-        with pytest.raises(AssertionError) as error:
-            self._bazel(*arguments)
-        return str(error.value)
-
-    def fetched(self) -> set[str]:
-        """The wheels of the second lock that are here, each as "REPOSITORY: TAG OF THE INTERPRETER"."""
-        wheels = self.output_base.glob("external/*second_*/*.whl")
+    def fetched(self, version: str) -> set[str]:
+        """The wheels of a version that the second lock has fetched, each as "REPOSITORY: TAG OF THE INTERPRETER"."""
+        wheels = self.output_base.glob(f"external/*second_*/*-{version}-*.whl")
         return {f"{wheel.parent.name.rpartition('second_')[2]}: {wheel.name.split('-')[2]}" for wheel in wheels}
 
-    def _bazel(self, *arguments: str) -> str:
-        result = self.workspace.bazel(*arguments, environment=self._environment())
-        assert result.returncode == 0, result.stderr
-        return result.stdout
+    def bazel(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Bazel with a pip that knows nothing but the folder."""
+        pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.folder), "PIP_CONFIG_FILE": "/dev/null"}
+        return self.workspace.bazel(*arguments, environment=pip)
 
-    def _environment(self) -> dict[str, str]:
-        return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.folder), "PIP_CONFIG_FILE": "/dev/null"}
+
+def write_program(folder: Path, target: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "BUILD.bazel").write_text(PROGRAM.format(target=target))
+    (folder / "program.py").write_text("import sys\nprint(*sys.path, sep='\\n')\n")
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +121,13 @@ def clone(workspace: Workspace, tmp_path: Path) -> Iterator[Clone]:
 
 
 def test_each_target_gets_its_own_wheels_and_fetches_no_others(clone: Clone) -> None:
+    version = f"1.{time.time_ns()}"  # one that no earlier run has left behind
     fast = [
-        *native_wheels(clone.folder, "fast", "x86_64", ("311", "312", "313", "314")),
-        *native_wheels(clone.folder, "fast", "aarch64", ("313",)),
+        *native_wheels(clone.folder, "fast", "x86_64", ("311", "312", "313", "314"), version),
+        *native_wheels(clone.folder, "fast", "aarch64", ("313",), version),
     ]
-    only_arm = native_wheels(clone.folder, "only-arm", "aarch64", ("313",))
-    app = write_wheel(clone.folder, "app", requires=["fast", "only-arm; platform_machine == 'aarch64'"])
+    only_arm = native_wheels(clone.folder, "only-arm", "aarch64", ("313",), version)
+    app = write_wheel(clone.folder, "app", version, requires=["fast", "only-arm; platform_machine == 'aarch64'"])
     clone.add_lock(pin(app) + pin(*fast) + pin(*only_arm, marker="platform_machine == 'aarch64'"))
 
     assert clone.modules("@second//app") == {
@@ -92,14 +136,14 @@ def test_each_target_gets_its_own_wheels_and_fetches_no_others(clone: Clone) -> 
         *(f"fast/_fast.cpython-{python}-x86_64-linux-gnu.so" for python in ("311", "312", "313", "314")),
     }
     on_the_host = {"app: py3", "fast: cp313", *(f"fast__host: cp{python}" for python in ("311", "312", "313", "314"))}
-    assert clone.fetched() == on_the_host
+    assert clone.fetched(version) == on_the_host
 
     assert clone.modules("@second//app", "linux_amd64") == {
         "app/__init__.py",
         "fast/__init__.py",
         "fast/_fast.cpython-313-x86_64-linux-gnu.so",
     }
-    assert clone.fetched() == on_the_host
+    assert clone.fetched(version) == on_the_host
 
     assert clone.modules("@second//app", "linux_arm64") == {
         "app/__init__.py",
@@ -108,7 +152,7 @@ def test_each_target_gets_its_own_wheels_and_fetches_no_others(clone: Clone) -> 
         "only_arm/__init__.py",
         "only_arm/_fast.cpython-313-aarch64-linux-gnu.so",
     }
-    assert clone.fetched() == on_the_host | {"fast__linux_arm64: cp313", "only_arm__linux_arm64: cp313"}
+    assert clone.fetched(version) == on_the_host | {"fast__linux_arm64: cp313", "only_arm__linux_arm64: cp313"}
 
 
 def test_packages_that_need_one_another_come_together(clone: Clone) -> None:
@@ -125,36 +169,42 @@ def test_a_changed_wheel_stops_the_build_with_package_platform_and_line(clone: C
     clone.add_lock("# head\n" + pin(wheel))
     with wheel.open("ab") as out:
         out.write(b"\0")
-    error = clone.failure("build", "@second//changed")
-    assert "second.txt:2: no wheel of changed 1.0 for linux_amd64 (x86_64), CPython 3.13\n  Why: pip says:" in error
-    assert "DO NOT MATCH THE HASHES" in error
-    assert "\n  What to do: " in error
+    result = clone.bazel("build", "@second//changed")
+    assert result.returncode != 0
+    what = "second.txt:2: no wheel of changed 1.0 for linux_amd64 (x86_64), CPython 3.13\n  Why: pip says:\n"
+    assert what in result.stderr
+    assert "DO NOT MATCH THE HASHES" in result.stderr
+    assert "\n  What to do: " in result.stderr
 
 
 def test_a_platform_without_a_wheel_stops_only_the_build_for_it(clone: Clone) -> None:
     clone.add_lock(pin(*native_wheels(clone.folder, "lonely", "x86_64", ("311", "312", "313", "314"))))
-    clone.build("@second//lonely")
-    error = clone.failure("build", "--platforms=//tools/platforms:linux_arm64", "@second//lonely")
-    assert "second.txt:1: no wheel of lonely 1.0 for linux_arm64 (aarch64), CPython 3.13" in error
+    assert clone.bazel("build", "@second//lonely").returncode == 0
+    result = clone.bazel("build", "--platforms=//tools/platforms:linux_arm64", "@second//lonely")
+    assert result.returncode != 0
+    assert "second.txt:1: no wheel of lonely 1.0 for linux_arm64 (aarch64), CPython 3.13" in result.stderr
 
 
-def test_two_locks_of_one_name_are_an_error_that_names_it(clone: Clone) -> None:
-    clone.add_lock("", name="slipway_pip")
-    error = clone.failure("query", "@pip//click")
-    assert 'two locks are named "slipway_pip"' in error
-    assert "What to do: " in error
+def test_a_module_that_uses_this_one_has_a_lock_of_its_own(clone: Clone) -> None:
+    clone.add_neighbour(pin(write_wheel(clone.folder, "colour")), hub="pip", target="@pip//colour")
+    result = clone.bazel("run", "@neighbour//:program")
+    assert result.returncode == 0, result.stderr
+    (folder,) = (path for path in result.stdout.splitlines() if path.endswith("pip_colour/site-packages"))
+    assert Path(folder, "colour/__init__.py").exists()
+
+
+def test_two_locks_of_one_name_are_an_error_that_names_both_modules(clone: Clone) -> None:
+    clone.add_neighbour(pin(write_wheel(clone.folder, "colour")), hub="slipway_pip", target="@pip//colour")
+    result = clone.bazel("build", "@neighbour//:program")
+    assert result.returncode != 0
+    assert 'two locks are named "slipway_pip"\n  Why: slipway and neighbour both call pip.lock' in result.stderr
+    assert "\n  What to do: " in result.stderr
 
 
 @pytest.mark.parametrize("platform", ["linux_amd64", "linux_arm64"])
-def test_native_code_of_a_real_package_is_for_the_machine_of_the_platform(clone: Clone, platform: str) -> None:
-    libraries = [path for folder in build_from_the_index(clone, platform) for path in folder.rglob("*.so")]
-    assert libraries
-    for library in libraries:
-        (machine,) = struct.unpack_from("<H", library.read_bytes(), 18)
-        assert machine == ELF_MACHINES[platform], library.name
-
-
-def build_from_the_index(clone: Clone, platform: str) -> list[Path]:
-    """pyyaml of the project's own lock, with the machine's own pip configuration where it is not here yet."""
-    clone.workspace.build(f"--platforms=//tools/platforms:{platform}", "@pip//pyyaml")
-    return clone.build("@pip//pyyaml", platform)
+def test_native_code_of_a_real_package_is_for_the_machine_of_the_platform(workspace: Workspace, platform: str) -> None:
+    workspace.build(f"--platforms=//tools/platforms:{platform}", "@pip//pyyaml")
+    result = workspace.bazel("cquery", f"--platforms=//tools/platforms:{platform}", "@pip//pyyaml", "--output=files")
+    (library,) = Path(workspace.path, result.stdout.strip()).glob("yaml/*.so")
+    (machine,) = struct.unpack_from("<H", library.read_bytes(), 18)
+    assert machine == ELF_MACHINES[platform]

@@ -120,7 +120,7 @@ def test_links_and_special_files_are_refused(tmp_path: Path, kind: int) -> None:
     [("pkg/a.py", "pkg/a.py"), ("pkg/a.py", "x-1.data/purelib/pkg/a.py"), ("pkg", "pkg/a.py"), ("pkg/a.py", "pkg")],
 )
 def test_two_members_at_one_place_are_refused(tmp_path: Path, first: str, second: str) -> None:
-    with pytest.raises(PipError, match="two members have this path|is a file, so nothing can lie in it"):
+    with pytest.raises(PipError, match=r"two members have this path|is a file, so nothing can lie in it"):
         wheel_entries(archive(tmp_path, (first, ""), (second, "")))
 
 

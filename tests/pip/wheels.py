@@ -14,7 +14,7 @@ def write_wheel(
     files: Mapping[str, str] | None = None,
     requires: Iterable[str] = (),
 ) -> Path:
-    """Writes a wheel whose module says its own tag; `requires` are its Requires-Dist."""
+    """Writes a wheel with `files`, by default one module; `requires` are its Requires-Dist."""
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: >=3.8\n"
     metadata += "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
     metadata += "".join(f"Provides-Extra: {extra}\n" for extra in ("fast", "all"))
@@ -34,16 +34,16 @@ def write_wheel(
     return path
 
 
-def native_wheels(folder: Path, name: str, machine: str, pythons: Iterable[str], **arguments: Iterable[str]) -> list[Path]:
+def native_wheels(folder: Path, name: str, machine: str, pythons: Iterable[str], version: str = "1.0") -> list[Path]:
     """One wheel for each interpreter ("313"), with an extension module named as theirs are."""
     module = name.replace("-", "_")
     return [
         write_wheel(
             folder,
             name,
+            version,
             tag=f"cp{python}-cp{python}-manylinux_2_17_{machine}",
             files={f"{module}/__init__.py": "", f"{module}/_fast.cpython-{python}-{machine}-linux-gnu.so": python},
-            **arguments,
         )
         for python in pythons
     ]

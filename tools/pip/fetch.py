@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -115,7 +116,9 @@ def _download(pin: Pin, target: Target, python: str, directory: Path) -> str:
             *(f"--platform={tag}" for tag in target.platform_tags()),
             *("--dest", f"{scratch}/wheel", "--requirement", str(requirements)),
         ]
-        result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        # Nothing is installed, so that whoever forbids pip to do so outside of a virtual environment is obeyed anyway.
+        environment = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0"}
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
         if result.returncode:
             raise _failure(pin, target, python, result.stderr or result.stdout)
         (wheel,) = Path(scratch, "wheel").iterdir()

@@ -25,7 +25,7 @@ def unpack(directory: Path, wheels: list[Path]) -> None:
                 try:
                     _write(entry, directory / entry.path)
                 except (FileExistsError, NotADirectoryError) as error:
-                    raise _refusal(wheel, wheels[0], f"{entry.path} is a file in one and a folder in another") from error
+                    raise _refusal(wheel, wheels[0], f"{entry.path} is a file in one, a folder in another") from error
                 written[entry.path] = (entry, wheel)
             elif not _is_metadata(entry.path) and not _same(entry, earlier[0]):
                 raise _refusal(wheel, earlier[1], f"{entry.path} differs between them")

@@ -78,12 +78,14 @@ def _run(ctx, program, arguments):
         fail("""cannot fetch Python packages
   Why: there is no python3 on PATH
   What to do: install Python 3.11 or later with pip (Debian: apt install python3-pip)""")
-    files = [ctx.path(each) for each in program]
+    for file in program:
+        ctx.watch(file)
+    root = ctx.path(program[0]).dirname.dirname.dirname
     result = ctx.execute(
         [python, "-m", "tools.pip"] + arguments,
         environment = {
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": str(files[0].dirname.dirname.dirname),
+            "PYTHONPATH": str(root),
         },
         timeout = 1800,
     )
