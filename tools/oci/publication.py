@@ -44,8 +44,8 @@ def push_index(
 ) -> PushReport:
     """Make an image index (or a single manifest) and all it names exist in a repository, by digest.
 
-    One HEAD when it is there already. Otherwise every manifest and blob is asked for in parallel, what is missing is
-    mounted or sent (a digest shared by platforms once), then the platforms' manifests, then the index.
+    A HEAD for each manifest when all of them are there already. Otherwise every blob is asked for in parallel, what is
+    missing is mounted or sent (a digest shared by platforms once), then the platforms' manifests, then the index.
 
     Args:
         client: of the repository's registry.
@@ -59,19 +59,25 @@ def push_index(
         OciError: as the client's methods.
     """
     top = _read(blobs, index)
-    if client.manifest_exists(repository.digest(top.digest), access=Access.PUSH):
-        return PushReport(top)
     images = _images(blobs, top)
-    layers = list({blob.digest: blob for image in images for blob in image.blobs}.values())
     children = [image for image in images if image is not top]
-
-    answers = run_all(
-        [partial(client.blob_exists, repository, blob.digest) for blob in layers]
-        + [partial(client.manifest_exists, repository.digest(child.digest), access=Access.PUSH) for child in children],
+    # All are asked for: an index may outlive its children, where somebody deletes them.
+    top_exists, *child_exists = run_all(
+        [
+            partial(client.manifest_exists, repository.digest(manifest.digest), access=Access.PUSH)
+            for manifest in (top, *children)
+        ],
         at_once=client.max_connections,
     )
-    missing = [blob for blob, there in zip(layers, answers, strict=False) if not there]
-    unwritten = [child for child, there in zip(children, answers[len(layers) :], strict=True) if not there]
+    if top_exists and all(child_exists):
+        return PushReport(top)
+    unwritten = [child for child, exists in zip(children, child_exists, strict=True) if not exists]
+
+    layers = list({blob.digest: blob for image in images for blob in image.blobs}.values())
+    blob_exists = run_all(
+        [partial(client.blob_exists, repository, blob.digest) for blob in layers], at_once=client.max_connections
+    )
+    missing = [blob for blob, exists in zip(layers, blob_exists, strict=True) if not exists]
 
     blobs.prepare([blob.digest for blob in missing])
     # The largest first: the last to finish is then a small one.
