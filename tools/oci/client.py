@@ -423,7 +423,7 @@ class RegistryClient:
         return Request(method, f"{self._base()}/v2/{repository.path}/{rest}", headers or {})
 
     def _base(self) -> str:
-        """The registry's address, found once: plain HTTP on this machine; else TLS, unless insecure and there is none."""
+        """The registry's address, found once: plain HTTP on this machine, else TLS (or none, if insecure)."""
         with self._lock:
             if self._address is None:
                 host = _DOCKER_HUB_API if self.registry in _DOCKER_HUB else self.registry
