@@ -47,7 +47,6 @@ def _run(argv: Sequence[str | Path], state: Path, *options: str) -> subprocess.C
         "APT::Sandbox::User=root",
         "Debug::NoLocking=true",
         "Acquire::Languages=none",
-        "Acquire::Retries=3",
         *options,
     ]
     for folder in ("lists/partial", "cache/archives/partial", "log", "none"):
@@ -91,8 +90,8 @@ def machine_archives(state: Path) -> Archives:
         if not base.startswith("cdrom:"):
             suites[_from_mirror_list(unquote(base))].add(suite)
 
-    security = [base for base, names in suites.items() if any(name.endswith(("-security", "/updates")) for name in names)]
-    main = [base for base, names in suites.items() if not all(name.endswith(("-security", "/updates")) for name in names)]
+    security = [base for base, names in suites.items() if any(map(_is_security, names))]
+    main = [base for base, names in suites.items() if not all(map(_is_security, names))]
     # A third party's archive can use Debian's suite names; only Debian's own has updates of a suite.
     main.sort(key=lambda base: not any(name.endswith("-updates") for name in suites[base]))
     if not main:
@@ -101,6 +100,10 @@ def machine_archives(state: Path) -> Archives:
     # Mirrors keep the two archives side by side.
     beside = [f"{base}-security" for base in main if base.endswith("/debian")]
     return Archives(tuple(main), tuple(dict.fromkeys(security + beside)))
+
+
+def _is_security(suite: str) -> bool:
+    return suite.endswith(("-security", "/updates"))
 
 
 def _from_mirror_list(base: str) -> str:
@@ -222,7 +225,7 @@ def resolve(request: Request, architecture: str, state: Path) -> tuple[LockedPac
     apt = shutil.which("apt-get") or "apt-get"
     updated = _run([apt, "update", "--error-on=any"], state, *options)
     if updated.returncode:
-        remedy = "See that `apt-get update` works on this machine (network, proxy, mirror, keys), and that the suite exists."
+        remedy = "See that `apt-get update` works on this machine (network, proxy, mirror), and that the suite exists."
         raise DebianError(what, _complaints(updated), remedy)
     resolved = _run(
         [apt, "install", "--yes", "--quiet=2", "--no-install-recommends", "--print-uris", *request.packages],

@@ -1,4 +1,4 @@
-"""Debian's control files (deb-control(5)): stanzas of fields, read into dictionaries and written as dpkg writes them."""
+"""Debian's control files (deb-control(5)): stanzas of fields, read into dictionaries, written as dpkg writes them."""
 
 Stanza = dict[str, str]
 

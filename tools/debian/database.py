@@ -73,8 +73,6 @@ def _info(deb: Deb) -> list[Entry]:
     ]
 
 
-
-
 def _file_list(deb: Deb) -> bytes:
     """Every path of the package, those too that the image leaves out: so does dpkg with its path-exclude."""
     paths = [member.name.removeprefix(".").rstrip("/") or "/." for member in deb.members]

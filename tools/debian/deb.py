@@ -1,4 +1,4 @@
-"""Reads Debian packages (deb(5)): an ar archive of a version, a tar of control files, and a tar of what is installed."""
+"""Reads Debian packages: an ar archive of a version, a tar of control files and a tar of what is installed (deb(5))."""
 
 import gzip
 import io
@@ -126,7 +126,7 @@ def _uncompressed(parts: dict[str, bytes], stem: str, what: str) -> BinaryIO:
             f"its {name} is compressed as {suffix.removeprefix('.')}, which this reader does not know",
             "Debian's own packages use xz: take the package from Debian, or repack it with `dpkg-deb -Zxz`.",
         )
-    target = tempfile.SpooledTemporaryFile(_UNCOMPRESSED_IN_MEMORY)  # noqa: SIM115 - open as long as the package is
+    target = tempfile.SpooledTemporaryFile(_UNCOMPRESSED_IN_MEMORY)
     shutil.copyfileobj(decompress(io.BytesIO(parts.pop(name))), target, 1 << 20)
     target.seek(0)
     return cast(BinaryIO, target)

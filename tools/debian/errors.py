@@ -11,7 +11,7 @@ class DebianError(Exception):
     """
 
     def __init__(self, what: str, why: str, remedy: str) -> None:
-        super().__init__(f"{what}\n  why: {why}\n  what to do: {remedy}")
+        super().__init__(f"{what}\n  Why: {why}\n  What to do: {remedy}")
         self.what = what
         self.why = why
         self.remedy = remedy

@@ -21,8 +21,8 @@ def _debian_impl(module_ctx):
             if packages.name in users:
                 fail("""
 two sets of Debian packages are named "{name}"
-  why: {other} and {module} both call debian.packages(name = "{name}"), and repositories need names of their own
-  what to do: give the one in your module another name, such as "{module}_debian\"""".format(
+  Why: {other} and {module} both call debian.packages(name = "{name}"), and repositories need names of their own
+  What to do: give the one in your module another name, such as "{module}_debian\"""".format(
                     name = packages.name,
                     other = users[packages.name],
                     module = module.name,

@@ -19,8 +19,8 @@ _LOCK = "tools/debian/packages.lock.json"
 def main(argv: list[str]) -> int:
     """Writes the lock, or with --check only compares. Returns 0, 1 when something fails, or 3 when out of step."""
     parser = argparse.ArgumentParser(prog="lock", description=__doc__)
-    parser.add_argument("--manifest", default=_MANIFEST, help="the package list, from the workspace's root (%(default)s)")
-    parser.add_argument("--lock", default=_LOCK, help="the lock, from the workspace's root (%(default)s)")
+    parser.add_argument("--manifest", default=_MANIFEST, help="the package list, from the root (%(default)s)")
+    parser.add_argument("--lock", default=_LOCK, help="the lock, from the root (%(default)s)")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 3 when the lock is out of step")
     options = parser.parse_args(argv)
     workspace = Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."))
@@ -63,9 +63,15 @@ def _renew(manifest: Path, path: Path, renewal: str) -> None:
     lock = Lock(request, packages)
     if found := differences(request, lock):
         raise DebianError(
-            f"cannot lock {manifest}", "; ".join(found), "Name real packages there (apt-cache showpkg tells who provides one)."
+            f"cannot lock {manifest}",
+            "; ".join(found),
+            "Name packages that exist by themselves there (`apt-cache showpkg NAME` tells which ones provide a name).",
         )
-    _write(path, format_lock(lock))
+    text = format_lock(lock)
+    if before and text == path.read_text("utf-8"):
+        print(f"{path} has the present versions already", file=sys.stderr)
+        return
+    _write(path, text)
     after = _versions(lock)
     for key in sorted(set(before) | set(after)) if before else ():
         if before.get(key) != after.get(key):

@@ -71,7 +71,7 @@ def _path(label):
 
 def _error(*, what, why, remedy):
     """An error as tools/debian/errors.py words it."""
-    return "%s\n  why: %s\n  what to do: %s" % (what, why, remedy)
+    return "%s\n  Why: %s\n  What to do: %s" % (what, why, remedy)
 
 def _package_files_impl(repository_ctx):
     architecture = repository_ctx.attr.architecture
