@@ -8,7 +8,7 @@ import click
 from tools.image.layout import by_digest
 from tools.oci.blobs import FileBlobs
 from tools.oci.client import RegistryClient
-from tools.oci.errors import OciError
+from tools.oci.errors import InvalidReference, OciError, TagConflict, Unanswered
 from tools.oci.manifest import Descriptor
 from tools.oci.publication import push_index
 from tools.oci.reference import Repository
@@ -25,20 +25,28 @@ from tools.oci.tags import TagOutcome, TagPolicy, check_tag, read_tag, write_tag
 @click.option("--repository", required=True, help="HOST[:PORT]/PATH to push to.")
 @click.option("--tag", "tags", multiple=True, help="Tag to write; may be repeated. None: the index by its digest only.")
 @click.option("--allow-overwrite", is_flag=True, help="Move tags that name another digest.")
-@click.option("--insecure", is_flag=True, help="Talk plain HTTP to a registry that is not on this machine.")
+@click.option("--insecure", is_flag=True, help="Allow plain HTTP to a registry that is not on this machine.")
+@click.option("--retry-for", default=30.0, show_default=True, help="Seconds to go on asking a registry that fails.")
 def main(
-    descriptor: Path, blobs: list[str], repository: str, tags: tuple[str, ...], allow_overwrite: bool, insecure: bool
+    descriptor: Path,
+    blobs: list[str],
+    repository: str,
+    tags: tuple[str, ...],
+    allow_overwrite: bool,
+    insecure: bool,
+    retry_for: float,
 ) -> None:
     """Push this image index. A tag is written once: one that names another digest is refused before anything is sent.
 
-    The digest goes to standard output.
+    The digest goes to standard output. Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 the registry could not be
+    asked.
     """
     policy = TagPolicy.OVERWRITE if allow_overwrite else TagPolicy.WRITE_ONCE
-    index = Descriptor.from_json(json.loads(descriptor.read_bytes()))
     try:
         target = Repository.parse(repository)
+        index = Descriptor.from_json(json.loads(descriptor.read_bytes()))
         references = [target.tag(tag) for tag in tags]
-        with RegistryClient(target.registry, insecure=insecure) as client:
+        with RegistryClient(target.registry, insecure=insecure, retry_for=retry_for, on_wait=_say) as client:
             for reference in references:
                 check_tag(read_tag(client, reference), index.digest, policy)
             report = push_index(client, target, index, FileBlobs(by_digest(map(Path, blobs))))
@@ -51,8 +59,21 @@ def main(
                 outcome = write_tag(client, reference, report.manifest, policy=policy)
                 click.echo(f"Tagged {reference}{' (already)' if outcome is TagOutcome.ALREADY else ''}", err=True)
     except OciError as error:
-        raise click.ClickException(str(error)) from None
+        raise _failure(error) from None
     click.echo(report.digest)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _failure(error: OciError) -> click.ClickException:
+    """The error with the exit code that all programs of this project give to its kind."""
+    failure = click.ClickException(str(error))
+    for kind, code in ((InvalidReference, 2), (TagConflict, 3), (Unanswered, 4)):
+        if isinstance(error, kind):
+            failure.exit_code = code
+    return failure
 
 
 if __name__ == "__main__":
