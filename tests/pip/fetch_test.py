@@ -90,6 +90,13 @@ def test_a_wheel_that_promises_to_fit_later_interpreters_is_fetched_once(index: 
     assert index.fetch("steady", "host") == Fetched(wheels=(wheel.name,), pure=False, needs={"host": ()})
 
 
+def test_a_wheel_of_python_code_for_one_interpreter_is_not_pure(index: Index) -> None:
+    wheels = [write_wheel(index.wheels, "picky", tag=f"cp{python}-none-any") for python in HOST_PYTHONS]
+    index.lock.write_text(pin(*wheels))
+    assert index.fetch("picky", "linux_amd64") == Fetched((wheels[2].name,), pure=False, needs={"linux_amd64": ()})
+    assert index.fetch("picky", "host").wheels == tuple(wheel.name for wheel in wheels)
+
+
 def test_interpreters_that_the_marker_leaves_out_need_no_wheel(index: Index) -> None:
     wheels = native_wheels(index.wheels, "backport", "x86_64", ("311", "312"))
     index.lock.write_text(pin(*wheels, marker="python_version < '3.13'"))

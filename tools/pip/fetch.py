@@ -74,7 +74,7 @@ def fetch(line: str, target: Target, lock: Path, directory: Path) -> Fetched:
     pins = read_pins(lock)
     pin = _placed(parse_pins(line, lock.name)[0], pins)
     wheels = _download_all(pin, target, directory)
-    pure = len(wheels) == 1 and wheels[0].endswith("-any.whl")
+    pure = len(wheels) == 1 and wheels[0].endswith("-any.whl") and _fits_later_interpreters(wheels[0])
     # A pure wheel serves every target that has the same pin; others may need different things there.
     served = [each for each in TARGETS.values() if pin.pythons(each)] if pure else [target]
     requires = {requirement: None for wheel in wheels for requirement in _requires_dist(directory / wheel)}
