@@ -1,0 +1,22 @@
+"""A repository's settings: where its images go and what they are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from release.tags import TagTemplates
+from tools.oci.manifest import Platform
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings, each with its default; the fields are the keys of the file that config_file.py reads."""
+
+    registry: str = "127.0.0.1:5000"
+    owner: str | None = None
+    """None: not said, so GitHub's name for it counts. Empty: there is none."""
+    apps: str = "//apps/..."
+    platforms: tuple[Platform, ...] = (Platform("linux", "amd64"), Platform("linux", "arm64"))
+    tags: TagTemplates = field(default_factory=TagTemplates)
+    retry_seconds: float = 30.0
+    """How long a registry that is throttled, broken or away is asked again."""

@@ -1,0 +1,115 @@
+"""`release/config.yaml`, read so that what is wrong with it can be said with file, line and key.
+
+A module apart from the settings themselves, since importing a YAML parser takes a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from release.config import Config
+from release.errors import InvalidRequest
+from release.tags import TagTemplates
+from tools.oci.manifest import Platform
+from tools.oci.reference import check_registry
+
+LOCATION = "release/config.yaml"
+"""Where it lies in a workspace."""
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        InvalidRequest: it cannot be read, or says something that cannot be; names file, line and key.
+    """
+    try:
+        # Composed, not constructed: the nodes know on which line they stand.
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise _invalid(f"{path}{line}", error.problem or "it is not YAML") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise _invalid(str(path), str(error)) from None
+    return Config() if root is None else Config(**_mapping(root, path, "", _KEYS))
+
+
+def _mapping(node: yaml.Node, path: Path, parent: str, keys: Mapping[str, Reader]) -> dict[str, Any]:
+    """Read a mapping by a table of its keys."""
+    if not isinstance(node, yaml.MappingNode):
+        raise _invalid(_line(path, node), f"{parent or 'the file'} has to be a mapping of keys to values")
+    values: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = str(key_node.value)
+        name = f"{parent}.{key}" if parent else key
+        if key not in keys:
+            raise _invalid(_line(path, key_node), f"unknown key {name}; known are {', '.join(keys)}")
+        if key in values:
+            raise _invalid(_line(path, key_node), f"key {name} is there twice")
+        try:
+            values[key] = keys[key](value_node, path)
+        except ValueError as error:
+            if isinstance(error, InvalidRequest):
+                raise
+            raise _invalid(_line(path, value_node), f"{name}: {getattr(error, 'why', error)}") from None
+    return values
+
+
+def _text(node: yaml.Node, _: Path) -> str:
+    if not isinstance(node, yaml.ScalarNode) or not node.tag.endswith(":str"):
+        raise ValueError("it has to be a text; put it in quotes if it is one")
+    return str(node.value)
+
+
+def _registry(node: yaml.Node, path: Path) -> str:
+    return check_registry(_text(node, path))
+
+
+def _target_pattern(node: yaml.Node, path: Path) -> str:
+    if not (text := _text(node, path)).startswith(("//", "@")):
+        raise ValueError("it has to be a Bazel target pattern, e.g. //apps/...")
+    return text
+
+
+def _platforms(node: yaml.Node, path: Path) -> tuple[Platform, ...]:
+    if not isinstance(node, yaml.SequenceNode) or not node.value:
+        raise ValueError("it has to be a list of platforms, e.g. [linux/amd64, linux/arm64]")
+    platforms = tuple(Platform.parse(_text(item, path)).normalized for item in node.value)
+    if len(set(platforms)) != len(platforms):
+        raise ValueError("a platform is there twice")
+    return platforms
+
+
+def _tags(node: yaml.Node, path: Path) -> TagTemplates:
+    return TagTemplates(**_mapping(node, path, "tags", {field.name: _text for field in fields(TagTemplates)}))
+
+
+def _seconds(node: yaml.Node, _: Path) -> float:
+    if not isinstance(node, yaml.ScalarNode) or not node.tag.endswith((":int", ":float")) or not float(node.value) >= 0:
+        raise ValueError("it has to be a number of seconds")
+    return float(node.value)
+
+
+Reader = Callable[[yaml.Node, Path], Any]
+
+_KEYS: Mapping[str, Reader] = {
+    "registry": _registry,
+    "owner": _text,
+    "apps": _target_pattern,
+    "platforms": _platforms,
+    "tags": _tags,
+    "retry_seconds": _seconds,
+}
+
+
+def _line(path: Path, node: yaml.Node) -> str:
+    return f"{path}:{node.start_mark.line + 1}"
+
+
+def _invalid(where: str, why: str) -> InvalidRequest:
+    return InvalidRequest(f"Cannot use {where}", why, "Correct it, or name another file with --config.")

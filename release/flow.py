@@ -1,0 +1,249 @@
+"""A release from the request to the record: request -> app -> inspect -> plan -> act -> verify -> record.
+
+Each step is a module of its own. What they read and change outside of this program is handed to them in `Outside`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from release.action import TagResult, build_image, push_image_with_tags, retag
+from release.app import App, choose_app, repository_of
+from release.config import Config
+from release.console import Console
+from release.engine import Engine, RegistryApi, choose_engine
+from release.errors import Refused, ReleaseError, TaggingError
+from release.inspection import Inspector, Names, Observation, names_of, observe
+from release.plan import Plan, Step, TagPlan, Way, make_plan, plan_tags, survey_tags
+from release.record import Record
+from release.request import EngineName, Request
+from release.verification import settle_latest
+from tools.oci.client import Access, RegistryClient
+from tools.oci.errors import OciError, TagConflict, Unanswered
+from tools.oci.inspection import Inspection, Verdict
+from tools.oci.reference import Reference, Repository
+
+if TYPE_CHECKING:
+    # Neither Bazel nor git is needed to re-tag.
+    from release.workshop import Workshop
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """All that a release reads and changes outside of this program."""
+
+    console: Console
+    connect: Callable[[str], RegistryClient]
+    """Makes the client of a registry, HOST[:PORT]."""
+    workshop: Callable[[], Workshop]
+    """Called only when an app has to be looked up or built."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def tag_and_push_image(request: Request, config: Config, outside: Outside) -> Record:
+    """Release an app: give the image of its commit the release's tags, building it first where there is none.
+
+    Raises ReleaseError or OciError; `errors.exit_status` tells the kinds apart.
+    """
+    started = time.monotonic()
+    app, repository = None, request.repository
+    if repository is None:
+        app = _look_up(request, config, outside)
+        repository = repository_of(app, request, config, outside.environment)
+    with outside.connect(repository.registry) as client:
+        names = names_of(request, repository, config.tags)
+        record = _Release(request, config, outside, repository, names, client, app).run()
+        return replace(record, traffic=client.traffic, seconds=time.monotonic() - started)
+
+
+def _look_up(request: Request, config: Config, outside: Outside) -> App:
+    return choose_app(request.app, outside.workshop().apps(config), config.apps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Release:
+    """One release under way, and what its steps have in common."""
+
+    request: Request
+    config: Config
+    outside: Outside
+    repository: Repository
+    names: Names
+    client: RegistryClient
+    app: App | None
+    """None as long as the app did not have to be looked up, since the repository was given."""
+
+    def run(self) -> Record:
+        """Inspect, plan and act."""
+        # A token that may push serves the questions and the writes.
+        observation = self.observe(Access.PULL if self.request.dry_run else Access.PUSH)
+        found = observation.commit
+        if self.app is None and found and found.verdict is Verdict.INCOMPLETE and not self.request.no_build:
+            # What the configuration says of platforms is a guess; the app knows, and may find the image complete.
+            app = _look_up(self.request, self.config, self.outside)
+            return replace(self, app=app).run()
+        plan = make_plan(self.request, self.names, observation)
+        if self.request.dry_run:
+            return self.rehearse(plan, observation)
+        self.announce(plan, found)
+        if plan.way is Way.RETAG and found:
+            return self.retag(found, plan.tags, observation)
+        return self.build(Way.BUILD, "Building OCI image index with platform transitions...")
+
+    def announce(self, plan: Plan, found: Inspection | None) -> None:
+        """Say what was found, and what that leads to."""
+        if plan.warning:
+            self.outside.console.warn(f"{plan.warning}; will build")
+        elif found and found.verdict is Verdict.PRESENT:
+            self.say(f"✅ Found existing image for commit {self.request.short_commit}: {found.reference}")
+        elif found:
+            self.say(f"No existing image found for commit {self.request.short_commit}, will build")
+
+    def retag(self, found: Inspection, tags: tuple[TagPlan, ...], observation: Observation) -> Record:
+        """Give the image that was found its other tags."""
+        say, request = self.say, self.request
+        if request.version is None:
+            say("Nothing to do: without a version, the commit's tag is the only one")
+            return self.tag_with(RegistryApi(self.client), found, tags, observation)
+        say("Optimizing: Re-tagging existing image instead of rebuilding")
+        engine = choose_engine(request.engine, self.client, found.manifest, insecure=request.insecure, say=say)
+        try:
+            record = self.tag_with(engine, found, tags, observation)
+        except TaggingError as error:
+            if engine.name is EngineName.REGISTRY:
+                raise  # A build would be pushed by the same client.
+            return self.fall_back(error, found, observation)
+        say(f"Successfully tagged {self.title} from existing commit image")
+        return record
+
+    def fall_back(self, error: TaggingError, found: Inspection, observation: Observation) -> Record:
+        """imagetools has failed: build again where this tree may build the commit, else ask the registry itself."""
+        with contextlib.suppress(Unanswered):
+            # It may have written the version tag first, or somebody else has: another image there ends the matter.
+            observation = self.observe(Access.PUSH)
+            plan_tags(self.request, self.names, observation, str(found.digest))
+        try:
+            if self.request.no_build:
+                raise Refused("Refused to build", "--no-build is given", "Leave it out.")
+            self.outside.workshop().check_may_build(self.request.commit, self.request.checkout)
+        except ReleaseError as refusal:
+            return self.last_resort(error, refusal, found)
+        self.say(f"Failed to tag existing image, falling back to rebuild: {error.why}")
+        return self.build(Way.FALLBACK, "Rebuilding image...")
+
+    def last_resort(self, error: TaggingError, refusal: ReleaseError, found: Inspection) -> Record:
+        """imagetools has failed, and nothing may be built here."""
+        self.say(f"Failed to tag existing image: {error.why}")
+        self.say(f"No rebuild, since {refusal.why}; asking the registry itself instead")
+        try:
+            observation = self.observe(Access.PUSH)
+            tags = plan_tags(self.request, self.names, observation, str(found.digest))
+            record = self.tag_with(RegistryApi(self.client, found.manifest), found, tags, observation)
+        except (Refused, TagConflict):
+            raise
+        except (ReleaseError, OciError) as second:
+            raise ReleaseError(
+                f"Cannot tag {self.title}",
+                f"{error.what}: {error.why}; the registry itself: {second.what}: {second.why}",
+                second.remedy,
+            ) from None
+        self.say(f"Successfully tagged {self.title} from existing commit image")
+        return record
+
+    def tag_with(
+        self, engine: Engine, found: Inspection, tags: tuple[TagPlan, ...], observation: Observation
+    ) -> Record:
+        """Re-tag by digest: what is tagged is what was inspected, whatever becomes of the commit's tag meanwhile."""
+        source = self.repository.digest(str(found.digest))
+        results = retag(source, tags, engine, self.client, self.settle(observation), self.say)
+        record = self.record(Way.RETAG, observation, results)
+        return replace(record, manifest=found.manifest, engine=engine.name if self.request.version else None)
+
+    def build(self, way: Way, announcement: str) -> Record:
+        """Build the image and push it with all its tags."""
+        app = self.app or _look_up(self.request, self.config, self.outside)
+        with self.outside.workshop().builder(self.request.commit, self.request.checkout) as builder:
+            self.say(announcement)
+            image = build_image(app.image, builder, app.platforms, self.say)
+            # Asked anew: a build may take long, and what was unknown before has to be known now.
+            observation = replace(self, app=app).observe(Access.PUSH)
+            tags = plan_tags(self.request, self.names, observation, image.digest)
+            settle = self.settle(observation)
+            report, results = push_image_with_tags(image, tags, self.client, settle, self.say)
+        self.say(f"Successfully pushed {self.title}{' (after fallback)' if way is Way.FALLBACK else ''}")
+        return replace(self.record(way, observation, results), manifest=image.manifest, push=report)
+
+    def rehearse(self, plan: Plan, observation: Observation) -> Record:
+        """Say what would be done (`--dry-run`)."""
+        found, request = observation.commit, self.request
+        self.say("Dry run: nothing is built and nothing is written")
+        if found:
+            state = found.digest if found.verdict is Verdict.PRESENT else found.reason
+            self.say(f"Image of commit {request.short_commit}: {found.verdict.value} ({state})")
+        tags = plan.tags or survey_tags(request, self.names, observation)
+        for tag in tags:
+            self.say(f"  {tag.reference}: {tag.before or 'not there'}; {_intention(tag, plan.digest)}")
+        if plan.way is Way.BUILD:
+            self.outside.workshop().check_may_build(request.commit, request.checkout)
+            self.say(f"Would build {self.title}, push it and write these tags")
+        else:
+            self.say(f"Would re-tag {self.title} through {request.engine.value}")
+        results = tuple(TagResult(tag.kind, tag.tag, tag.before, _after(tag, plan.digest), tag.step) for tag in tags)
+        record = self.record(plan.way, observation, results)
+        return replace(record, manifest=found.manifest if found and plan.digest else None)
+
+    # What the steps share
+
+    @property
+    def title(self) -> str:
+        """What is released, as people call it."""
+        name = self.app.name if self.app else self.request.app
+        return f"{name} {self.request.version or f'at commit {self.request.short_commit}'}"
+
+    def say(self, line: str) -> None:
+        """A line of the log."""
+        self.outside.console.say(line)
+
+    def observe(self, access: Access) -> Observation:
+        """Ask the registry all that there is to know, anew."""
+        platforms = self.app.platforms if self.app else self.config.platforms
+        return observe(self.request, self.names, Inspector(self.client, platforms, access))
+
+    def settle(self, observation: Observation) -> Callable[[Reference, str], str]:
+        """What sees to `latest` after it was written."""
+
+        def settle(latest: Reference, digest: str) -> str:
+            version, seen = self.request.version, observation.versions
+            assert version is not None, "only a version's release writes `latest`"
+            assert not isinstance(seen, Unanswered), "whether `latest` moves was decided by the versions there are"
+            return settle_latest(self.client, self.names, latest, digest, version, seen, self.say)
+
+        return settle
+
+    def record(self, way: Way, observation: Observation, tags: tuple[TagResult, ...]) -> Record:
+        """The record of what was done; the image is added by who knows it."""
+        return Record(
+            request=self.request,
+            app=self.app.name if self.app else self.request.app,
+            repository=self.repository,
+            verdict=observation.commit.verdict.value if observation.commit else None,
+            way=way,
+            manifest=None,
+            tags=tags,
+        )
+
+
+def _intention(tag: TagPlan, digest: str | None) -> str:
+    if tag.step is Step.ALREADY:
+        return "stays, since it is the image to release"
+    if tag.step is Step.STAY:
+        return tag.note
+    return f"would be written as {digest}" if digest else "would be written, or refused if it may not move"
+
+
+def _after(tag: TagPlan, digest: str | None) -> str | None:
+    return tag.before if tag.step is Step.STAY else digest

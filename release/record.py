@@ -1,0 +1,82 @@
+"""What a release did, for machines (`--json`).
+
+The keys and their order are part of the program's interface; `schema` counts up when one of them changes its meaning.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from release.action import TagResult
+from release.plan import Way
+from release.request import EngineName, Request
+from tools.oci.client import Traffic
+from tools.oci.manifest import ImageIndex, Manifest
+from tools.oci.publication import PushReport
+from tools.oci.reference import Repository
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A release that was done, or, with `dry_run`, what it would have done."""
+
+    request: Request
+    app: str
+    repository: Repository
+    way: Way
+    verdict: str | None
+    """Of the commit's image: present, absent, incomplete or unknown; None where it was not asked for."""
+    manifest: Manifest | None
+    tags: Sequence[TagResult]
+    engine: EngineName | None = None
+    """What re-tagged; None where the image was pushed."""
+    push: PushReport | None = None
+    traffic: Traffic = field(default_factory=Traffic)
+    """Requests of this program; those of `docker buildx imagetools` are its own and not counted."""
+    seconds: float = 0.0
+
+    def to_json(self) -> str:
+        """The record as a JSON document."""
+        request, push = self.request, self.push
+        children = self.manifest.manifests if isinstance(self.manifest, ImageIndex) else ()
+        document = {
+            "schema": SCHEMA,
+            "app": self.app,
+            "version": str(request.version) if request.version else None,
+            "commit": request.commit,
+            "repository": str(self.repository),
+            "digest": self.manifest.digest if self.manifest else None,
+            "platforms": {
+                str(child.platform.normalized): child.digest
+                for child in children
+                if child.platform and not child.is_attestation
+            },
+            "tags": [
+                {
+                    "tag": tag.tag,
+                    "kind": tag.kind.value,
+                    "before": tag.before,
+                    "after": tag.after,
+                    "step": tag.step.value,
+                }
+                for tag in self.tags
+            ],
+            "verdict": self.verdict,
+            "path": self.way.value,
+            "engine": self.engine.value if self.engine else None,
+            "dry_run": request.dry_run,
+            "requests": self.traffic.total,
+            "writes": self.traffic.writes,
+            "blobs": {
+                "uploaded": push.blobs_uploaded if push else 0,
+                "mounted": push.blobs_mounted if push else 0,
+                "present": push.blobs_present if push else 0,
+            },
+            "bytes": push.bytes_uploaded if push else 0,
+            "seconds": round(self.seconds, 3),
+        }
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,91 @@
+"""What the caller asks for: the command line, checked, before anything else is looked at."""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+
+from release.errors import InvalidRequest
+from release.version import Version
+from tools.oci.reference import Repository, check_registry
+
+_COMMIT = re.compile(r"[0-9a-fA-F]{4,64}", re.ASCII)
+
+
+class EngineName(enum.Enum):
+    """What gives an existing image another tag."""
+
+    IMAGETOOLS = "imagetools"
+    REGISTRY = "registry"
+
+
+class LatestPolicy(enum.Enum):
+    """When a release moves `latest`."""
+
+    NEWEST = "newest"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One release, as asked for. Raises InvalidRequest where the wishes contradict each other."""
+
+    app: str
+    version: Version | None = None
+    commit: str | None = None
+    checkout: bool = False
+    registry: str | None = None
+    owner: str | None = None
+    repository: Repository | None = None
+    engine: EngineName = EngineName.IMAGETOOLS
+    no_build: bool = False
+    rebuild: bool = False
+    allow_overwrite: bool = False
+    latest: LatestPolicy = LatestPolicy.NEWEST
+    dry_run: bool = False
+    insecure: bool = False
+    bazel_options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.app == "all" or "," in self.app or " " in self.app:
+            raise _contradiction(f"cannot release {self.app!r}", "one app is released at a time", "Name a single app.")
+        if self.commit is not None and _COMMIT.fullmatch(self.commit) is None:
+            raise _contradiction(
+                f"commit {self.commit!r} is not hexadecimal",
+                "a commit is 4 to 64 digits 0-9 and a-f",
+                "Give the commit as git prints it: --commit $(git rev-parse HEAD).",
+            )
+        if self.registry is not None:
+            check_registry(self.registry)
+        if self.version is None and self.commit is None:
+            raise _contradiction(
+                f"nothing to release of {self.app}",
+                "neither a VERSION nor a --commit is given, so there is no tag to write",
+                "Give a VERSION, a --commit, or both.",
+            )
+        if self.commit is None:
+            for given, option in ((self.no_build, "--no-build"), (self.checkout, "--checkout")):
+                if given:
+                    raise _contradiction(
+                        f"{option} needs --commit",
+                        "without a commit the working tree is always built",
+                        "Add --commit SHA.",
+                    )
+        if self.no_build and self.rebuild:
+            raise _contradiction("--no-build and --rebuild", "they contradict each other", "Leave one of them out.")
+
+    @property
+    def short_commit(self) -> str:
+        """The commit as people read it."""
+        return (self.commit or "")[:7]
+
+    @property
+    def title(self) -> str:
+        """What is released, for messages."""
+        return f"{self.app} {self.version}" if self.version else f"{self.app} at commit {self.short_commit}"
+
+
+def _contradiction(what: str, why: str, remedy: str) -> InvalidRequest:
+    return InvalidRequest(f"Invalid request: {what}", why, remedy)

@@ -1,0 +1,106 @@
+"""The git tree of the workspace: whether it is exactly a commit, and a copy of it that is (`--checkout`).
+
+Asked only when something has to be built: an existing image is re-tagged from a shallow clone, or from none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from release.child import Finished, run_child
+from release.errors import Refused, ReleaseError
+
+_CHOICES = (
+    "Commit first, or leave out --commit to release the working tree, or add --checkout to build that commit in a work "
+    "tree of its own."
+)
+_SHOWN = 3  # Names of changed files in a message.
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A copy of the workspace at a commit, and where Bazel may keep what it builds there."""
+
+    workspace: Path
+    output_base: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTree:
+    """The git tree around a workspace."""
+
+    workspace: Path
+
+    def check_is(self, commit: str) -> None:
+        """See that the tree is exactly `commit`. Raises Refused, saying why it is not."""
+        full = self.resolve(commit)
+        head = self._git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").output.strip()
+        if head != full:
+            raise _refused(commit, f"the working tree is at commit {head[:12] or '(none)'}")
+        changes = self._git("status", "--porcelain").output.splitlines()
+        if changes:
+            more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
+            names = ", ".join(change[3:] for change in changes[:_SHOWN])
+            raise _refused(commit, f"the working tree has changes that are not committed: {names}{more}")
+
+    def resolve(self, commit: str) -> str:
+        """The whole name of a commit. Raises Refused when git does not have it."""
+        found = self._git("rev-parse", "--verify", f"{commit}^{{commit}}")
+        # A branch may be called like an abbreviated commit.
+        if found.status != 0 or not found.output.startswith(commit.lower()):
+            raise Refused(
+                f"Refused to build commit {commit}",
+                f"git does not have it in {self.workspace} ({_words(found) or 'it is the name of something else'})",
+                "Fetch it (a shallow clone has only its newest commits), or check how it is written.",
+            )
+        return found.output.strip()
+
+    @contextmanager
+    def checked_out(self, commit: str, cache: Path) -> Iterator[Checkout]:
+        """The workspace as it was at `commit`, in a work tree in the cache folder that is removed afterwards.
+
+        The place is the same each time, so Bazel finds there what it built before; checkouts wait for each other.
+        """
+        full = self.resolve(commit)
+        prefix = self._git("rev-parse", "--show-prefix").output.strip()
+        folder = cache / hashlib.sha256(os.fsencode(self.workspace)).hexdigest()[:12]
+        folder.mkdir(parents=True, exist_ok=True)
+        tree = folder / "tree"
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._remove(tree)  # What a killed checkout has left.
+            added = self._git("worktree", "add", "--quiet", "--force", "--detach", str(tree), full)
+            if added.status != 0:
+                raise ReleaseError(
+                    f"Cannot check out commit {commit} in {tree}", _words(added), "Correct that, and try again."
+                )
+            try:
+                yield Checkout(tree / prefix, folder / "output")
+            finally:
+                self._remove(tree)
+
+    def _remove(self, tree: Path) -> None:
+        if tree.exists():
+            self._git("worktree", "remove", "--force", "--force", str(tree))
+
+    def _git(self, *arguments: str) -> Finished:
+        try:
+            return run_child(["git", *arguments], directory=self.workspace)
+        except FileNotFoundError:
+            raise Refused(
+                "Refused to build a commit", "git is not on PATH to tell which one the tree is", "Install git."
+            ) from None
+
+
+def _refused(commit: str, why: str) -> Refused:
+    return Refused(f"Refused to build commit {commit}", why, _CHOICES)
+
+
+def _words(finished: Finished) -> str:
+    return " ".join(finished.errors.split())
