@@ -86,7 +86,8 @@ def test_the_host_gets_a_native_wheel_for_each_interpreter_and_a_container_exact
 )
 def test_a_wheel_that_promises_to_fit_later_interpreters_is_fetched_once(index: Index, tag: str) -> None:
     wheel = write_wheel(index.wheels, "steady", tag=tag)
-    index.lock.write_text(pin(wheel))
+    later = write_wheel(index.wheels, "steady", tag="cp314-cp314-manylinux_2_17_x86_64")  # never asked for
+    index.lock.write_text(pin(wheel, later))
     assert index.fetch("steady", "host") == Fetched(wheels=(wheel.name,), pure=False, needs={"host": ()})
 
 

@@ -99,7 +99,7 @@ def _download_all(pin: Pin, target: Target, directory: Path) -> tuple[str, ...]:
 
 def _fits_later_interpreters(wheel: str) -> bool:
     """Whether a wheel's tags (PEP 425) promise that every later CPython 3 can import it too."""
-    python, abi, _ = wheel.removesuffix(".whl").rsplit("-", 2)
+    _, python, abi, _ = wheel.rsplit("-", 3)
     return "abi3" in abi.split(".") or (abi == "none" and "py3" in python.split("."))
 
 
@@ -139,8 +139,8 @@ def _failure(pin: Pin, target: Target, python: str, output: str) -> PipError:
         remedy = "make the index of `python3 -m pip config list` reachable (PIP_INDEX_URL, proxy, certificates)"
     else:
         remedy = (
-            "see that the index of `python3 -m pip config list` has a wheel for this platform with a hash of the lock;"
-            " if there is none, ask in the .in file for a version that has one, and run: bazel run //tools/pip:lock"
+            "see that the index of `python3 -m pip config list` answers and has a wheel for this platform whose hash"
+            " is in the lock; if not, ask in the .in file for a version that has one, and run: bazel run //tools/pip:lock"
         )
     return PipError(
         f"{pin.place}: no wheel of {pin.name} {pin.version} for {target}, CPython {python}",
