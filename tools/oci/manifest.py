@@ -69,7 +69,7 @@ class Descriptor:
     digest: str
     size: int
     platform: Platform | None = None
-    annotations: Mapping[str, str] = field(default=_NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NO_ANNOTATIONS, hash=False)
     artifact_type: str = ""
 
     @property
@@ -114,7 +114,7 @@ class ImageManifest:
     digest: str
     config: Descriptor
     layers: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(default=_NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NO_ANNOTATIONS, hash=False)
 
     @property
     def descriptor(self) -> Descriptor:
@@ -135,7 +135,7 @@ class ImageIndex:
     media_type: str
     digest: str
     manifests: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(default=_NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NO_ANNOTATIONS, hash=False)
 
     @property
     def descriptor(self) -> Descriptor:
