@@ -104,7 +104,7 @@ def served_archive(folder: Path, content: Path | None = None) -> Iterator[Archiv
             requests.append(self.path)
             super().do_GET()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Says nothing: apt reports what matters."""
 
     root = folder / "served"

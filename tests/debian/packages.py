@@ -63,8 +63,8 @@ def build_deb(
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
         place.chmod(0o644)
-    for path in tree.rglob("*/"):
-        path.chmod(0o755)
+    for folder_of_files in tree.rglob("*/"):
+        folder_of_files.chmod(0o755)
     deb = folder / f"{name}_{version.partition(':')[2] or version}_{architecture}.deb"
     subprocess.run(
         [*tool("dpkg-deb"), "--root-owner-group", f"-Z{compression}", "--build", str(tree), str(deb)],

@@ -125,11 +125,9 @@ def test_dpkg_lists_every_locked_package_as_installed(root: Root) -> None:
         f"{each['name']} {each['version']} {each['architecture']}" for each in lock["packages"][root.architecture]
     ]
 
-    listed = subprocess.check_output(
-        [*tool("dpkg-query"), f"--admindir={root.path}/var/lib/dpkg", "-W"]
-        + ["-f", "${db:Status-Abbrev}|${Package} ${Version} ${Architecture}\\n"],
-        text=True,
-    )
+    shown = "--showformat=${db:Status-Abbrev}|${Package} ${Version} ${Architecture}\\n"
+    query = [*tool("dpkg-query"), f"--admindir={root.path}/var/lib/dpkg", "--show", shown]
+    listed = subprocess.check_output(query, text=True)
 
     assert [line.split("|") for line in listed.splitlines()] == [["ii ", each] for each in locked]
 
@@ -144,7 +142,8 @@ def test_dpkg_misses_documentation_and_converters_only(root: Root) -> None:
     left_out = ("/usr/share/", f"/usr/lib/{MACHINES[root.architecture]}-linux-gnu/gconv/")
     assert [path for path in paths if not path.startswith(left_out)] == []
     shared = {path.split("/")[3] for path in paths if path.startswith("/usr/share/")}
-    assert shared <= {"applications", "bash-completion", "bug", "doc", "doc-base", "info", "lintian", "locale", "man", "pixmaps"}
+    documentation = {"bug", "doc", "doc-base", "info", "lintian", "locale", "man"}
+    assert shared <= documentation | {"applications", "bash-completion", "pixmaps"}
 
 
 def test_dpkg_writes_its_database_again_as_it_is(root: Root, tmp_path: Path) -> None:

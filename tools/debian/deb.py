@@ -20,10 +20,10 @@ _AR_HEADER = 60
 _UNCOMPRESSED_IN_MEMORY = 1 << 20
 _DAMAGED = "Fetch it again; if that does not help, renew the lock."
 
-_DECOMPRESSORS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
+_DECOMPRESSORS: dict[str, Callable[[io.BytesIO], io.BufferedIOBase]] = {
     "": lambda file: file,
-    ".gz": lambda file: cast(BinaryIO, gzip.GzipFile(fileobj=file)),
-    ".xz": lambda file: cast(BinaryIO, lzma.LZMAFile(file)),
+    ".gz": gzip.open,
+    ".xz": lzma.open,
 }
 
 
@@ -80,17 +80,17 @@ def _read(file: BinaryIO, what: str) -> Deb:
     version = parts.get("debian-binary", b"")
     if not version.startswith(b"2."):
         raise ValueError(f"its format is {version!r}, not 2.0")
-    control = tarfile.open(fileobj=_uncompressed(parts, "control.tar", what))
-    files = {
-        member.name.removeprefix("./"): cast(BinaryIO, control.extractfile(member)).read()
-        for member in control.getmembers()
-        if member.isfile()
-    }
+    with tarfile.TarFile(fileobj=_uncompressed(parts, "control.tar", what)) as control:
+        files = {
+            member.name.removeprefix("./"): cast(BinaryIO, control.extractfile(member)).read()
+            for member in control.getmembers()
+            if member.isfile()
+        }
     fields = parse_stanza(files.pop("control").decode("utf-8"))
     for field in ("Package", "Version", "Architecture"):
         if field not in fields:
             raise ValueError(f"its control file has no {field}")
-    data = tarfile.open(fileobj=_uncompressed(parts, "data.tar", what))
+    data = tarfile.TarFile(fileobj=_uncompressed(parts, "data.tar", what))
     members = tuple(data.getmembers())
     return Deb(fields, files, members, lambda member: cast(BinaryIO, data.extractfile(member)))
 
@@ -126,7 +126,8 @@ def _uncompressed(parts: dict[str, bytes], stem: str, what: str) -> BinaryIO:
             f"its {name} is compressed as {suffix.removeprefix('.')}, which this reader does not know",
             "Debian's own packages use xz: take the package from Debian, or repack it with `dpkg-deb -Zxz`.",
         )
-    target = tempfile.SpooledTemporaryFile(_UNCOMPRESSED_IN_MEMORY)
-    shutil.copyfileobj(decompress(io.BytesIO(parts.pop(name))), target, 1 << 20)
+    target = tempfile.SpooledTemporaryFile(_UNCOMPRESSED_IN_MEMORY)  # noqa: SIM115 - open as long as the package is
+    with decompress(io.BytesIO(parts.pop(name))) as content:
+        shutil.copyfileobj(content, target, 1 << 20)
     target.seek(0)
     return cast(BinaryIO, target)

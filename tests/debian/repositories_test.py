@@ -1,0 +1,152 @@
+"""The repositories of a lock, made by a real Bazel, for a module that has packages of its own."""
+
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.debian.archive import SUITE, Archive, served_archive
+from tests.support.workspace import Workspace, shared_workspace
+
+OVERRIDE = """
+bazel_dep(name = "neighbour")
+local_path_override(
+    module_name = "neighbour",
+    path = "neighbour",
+)
+"""
+NEIGHBOUR = """
+module(name = "neighbour")
+
+bazel_dep(name = "slipway", version = "0.1.0")
+
+debian = use_extension("@slipway//tools/debian:extensions.bzl", "debian")
+debian.packages(
+    name = "{hub}",
+    lock = "//:packages.lock.json",
+    manifest = "//:packages.yaml",
+)
+use_repo(debian, "{hub}")
+"""
+BUILD = """
+load("@slipway//tools/debian:defs.bzl", "debian_layer")
+
+debian_layer(
+    name = "base",
+    packages = ["@{hub}//:packages"],
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """The workspace with the module `neighbour`, whose packages come from an archive of the test's own.
+
+    Attributes:
+      workspace: the clone.
+      archive: where apt finds packages.
+      version: of the package `app`; one that no earlier run has left behind.
+    """
+
+    workspace: Workspace
+    archive: Archive
+    version: str
+
+    @property
+    def neighbour(self) -> Path:
+        return self.workspace.path / "neighbour"
+
+    def add_neighbour(self, hub: str = "neighbours_debian") -> None:
+        self.neighbour.mkdir()
+        (self.neighbour / "MODULE.bazel").write_text(NEIGHBOUR.format(hub=hub))
+        (self.neighbour / "BUILD.bazel").write_text(BUILD.format(hub=hub))
+        (self.neighbour / "packages.yaml").write_text(
+            f"suite: {SUITE}\narchitectures: [amd64, arm64]\npackages: [app]\n"
+        )
+        with (self.workspace.path / "MODULE.bazel").open("a") as module:
+            module.write(OVERRIDE)
+
+    def lock(self) -> None:
+        files = ["--manifest", "neighbour/packages.yaml", "--lock", "neighbour/packages.lock.json"]
+        result = self.bazel("run", "//tools/debian:lock", "--", *files)
+        assert result.returncode == 0, result.stderr
+
+    def build(self, platform: str) -> subprocess.CompletedProcess[str]:
+        options = [f"--platforms=//tools/platforms:{platform}", "--output_groups=+blobs"]
+        return self.bazel("build", *options, "@neighbour//:base")
+
+    def bazel(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Bazel on a machine whose apt knows the test's archive only."""
+        return self.workspace.bazel(*arguments, environment={"APT_CONFIG": str(self.archive.apt_config)})
+
+
+@pytest.fixture(scope="module")
+def workspace() -> Iterator[Workspace]:
+    with shared_workspace() as workspace:
+        yield workspace
+
+
+@pytest.fixture
+def clone(workspace: Workspace, tmp_path: Path) -> Iterator[Clone]:
+    with served_archive(tmp_path) as archive:
+        version = f"1.{time.time_ns()}"
+        archive.add("debian", SUITE, "app", version=version, files={"usr/bin/app": "#!/bin/app\n"})
+        yield Clone(workspace, archive, version)
+    workspace.reset()
+
+
+def test_a_module_that_uses_this_one_has_packages_of_its_own_and_fetches_those_of_the_platform_only(
+    clone: Clone,
+) -> None:
+    clone.add_neighbour()
+    clone.lock()
+
+    result = clone.build("linux_arm64")
+
+    assert result.returncode == 0, result.stderr
+    assert clone.archive.pool_requests() == [f"app_{clone.version}_arm64.deb"]
+    (blob,) = (clone.workspace.path / "bazel-bin/external").glob("*neighbour*/base.layer.tar.gz")
+    with tarfile.open(blob) as layer:
+        status = layer.extractfile("var/lib/dpkg/status")
+        assert status is not None
+        assert f"Version: {clone.version}\n".encode() in status.read()
+        assert "usr/bin/app" in layer.getnames()
+
+
+def test_a_version_that_has_gone_stops_the_build_with_the_command_that_helps(clone: Clone) -> None:
+    clone.add_neighbour()
+    clone.lock()
+    for deb in clone.archive.root.rglob("*_arm64.deb"):
+        deb.unlink()
+
+    result = clone.build("linux_arm64")
+
+    assert result.returncode != 0
+    said = f"app {clone.version} (arm64) has gone from Debian's archive\n  Why: the lock names a version"
+    assert said in result.stderr
+    assert "  What to do: Run `bazel run //tools/debian:lock -- --manifest packages.yaml --lock " in result.stderr
+    assert clone.build("linux_amd64").returncode == 0
+
+
+def test_a_lock_that_has_not_been_made_is_an_error_that_says_how_to_make_it(clone: Clone) -> None:
+    clone.add_neighbour()
+
+    result = clone.build("linux_amd64")
+
+    assert result.returncode != 0
+    assert "there is no lock packages.lock.json of the Debian packages in packages.yaml\n  Why: " in result.stderr
+    assert "  What to do: Run `bazel run //tools/debian:lock -- --manifest " in result.stderr
+
+
+def test_two_sets_of_one_name_are_an_error_that_names_both_modules(clone: Clone) -> None:
+    clone.add_neighbour(hub="slipway_debian")
+    clone.lock()
+
+    result = clone.build("linux_amd64")
+
+    assert result.returncode != 0
+    assert 'two sets of Debian packages are named "slipway_debian"\n  Why: slipway and neighbour both' in result.stderr
