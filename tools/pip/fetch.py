@@ -140,7 +140,7 @@ def _failure(pin: Pin, target: Target, python: str, output: str) -> PipError:
     else:
         remedy = (
             "see that the index of `python3 -m pip config list` answers and has a wheel for this platform whose hash"
-            " is in the lock; if not, ask in the .in file for a version that has one, and run: bazel run //tools/pip:lock"
+            " is in the lock; if not, ask in the .in file for one that has, and run: bazel run //tools/pip:lock"
         )
     return PipError(
         f"{pin.place}: no wheel of {pin.name} {pin.version} for {target}, CPython {python}",
