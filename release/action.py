@@ -120,7 +120,9 @@ def retag(
         elif tag.step is Step.STAY:
             say(tag.note)
             after = tag.before
-        elif tag.kind is not TagKind.COMMIT:
+        elif tag.kind is TagKind.VERSION:
             say(f"✅ Tagged with {tag.tag} (already)")
+        elif tag.kind is TagKind.LATEST:
+            say(f"✅ Tagged with {tag.tag}")
         results.append(TagResult(tag.kind, tag.tag, tag.before, after, tag.step))
     return tuple(results)

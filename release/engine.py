@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from release.child import Finished, run_child
 from release.errors import TaggingError
 from release.request import EngineName
 from tools.oci.client import Access, RegistryClient
 from tools.oci.manifest import Manifest
 from tools.oci.reference import Reference
 from tools.oci.transport import is_loopback
+
+if TYPE_CHECKING:
+    from release.child import Finished
 
 # What docker says to `docker buildx imagetools create --tag ...` when it has no such plugin, depending on its version:
 # it names the unknown command, or takes `--tag` for an unknown option of its own. The last is podman's.
@@ -58,6 +60,8 @@ class Imagetools:
 
     def tag(self, source: str, target: str) -> None:
         """See Engine. Raises EngineMissing when there is no docker, or docker has no buildx."""
+        from release.child import run_child  # The other engine needs no child process.
+
         command = [self.program, "buildx", "imagetools", "create", "--tag", target, source]
         shown = " ".join(command[:4])
         try:

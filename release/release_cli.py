@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from release.bazel import calling_directory, calling_workspace, find_bazel
+from release.caller import calling_directory, calling_workspace
 from release.config import Config
 from release.console import Console, standard_error
 from release.errors import Exit, InvalidRequest, ReleaseError, Unasked, exit_status
@@ -144,7 +144,8 @@ def outside_world(request: Request, config: Config, console: Console, environmen
 
     @cache
     def workshop() -> Workshop:
-        from release.workshop import BazelWorkshop  # Not needed to re-tag.
+        from release.bazel import find_bazel  # None of this is needed to re-tag.
+        from release.workshop import BazelWorkshop
 
         workspace = calling_workspace(environment)
         if workspace is None:
