@@ -1,0 +1,69 @@
+"""One content, one digest: whoever builds it, wherever and whenever."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.releasing import APP
+from tests.support.workspace import Workspace, bazel_program, clean_environment
+
+TARGET = f"//apps/{APP}:{APP}_image"
+SOMEBODY = 12345  # A user id that has no name on any machine.
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A folder at another path, that of another user where the test may become one."""
+    # Not in the test's own folder: the way to it may be closed to others.
+    folder = Path(tempfile.mkdtemp(prefix="slipway-elsewhere-"))
+    folder.chmod(0o755)
+    yield folder
+    subprocess.run(["chmod", "--recursive", "u+w", folder], check=True)
+    shutil.rmtree(folder)
+
+
+def test_another_path_user_umask_time_zone_and_compilation_mode_give_the_same_digest(
+    workspace: Workspace, elsewhere: Path
+) -> None:
+    clone = elsewhere / "clone"
+    workspace.git("clone", "--quiet", str(workspace.path), str(clone))
+    # Without root it is the same user, and all the rest differs still.
+    somebody = SOMEBODY if os.geteuid() == 0 else None
+    if somebody:
+        subprocess.run(["chown", "--recursive", f"{somebody}:{somebody}", elsewhere], check=True)
+
+    def bazel(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [bazel_program(), f"--output_base={elsewhere}/output", f"--output_user_root={elsewhere}/user", *arguments],
+            cwd=clone,
+            env=clean_environment() | {"HOME": str(elsewhere), "USER": "somebody", "TZ": "Pacific/Chatham"},
+            user=somebody,
+            group=somebody,
+            extra_groups=[somebody] if somebody else None,
+            umask=0o077,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    try:
+        built = bazel("build", "--compilation_mode=opt", "--jobs=1", TARGET)
+        assert built.returncode == 0, built.stderr
+        theirs = descriptor(clone)
+    finally:
+        bazel("shutdown")
+
+    workspace.build(TARGET)
+    assert theirs == descriptor(workspace.path)
+
+
+def descriptor(workspace: Path) -> Any:
+    """The digest of the image index, its size and its media type, as they were built last."""
+    return json.loads((workspace / f"bazel-bin/apps/{APP}/{APP}_image.descriptor.json").read_text())
