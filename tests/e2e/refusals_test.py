@@ -63,9 +63,7 @@ def test_a_dirty_tree_is_not_built_as_a_commit(release: Releaser) -> None:
 
 def test_a_version_that_is_taken_by_another_image_is_not_moved(released: Releaser) -> None:
     taken = released.tags()["v1.0.0"]
-    greetings = released.workspace.path / "apps" / APP / "greetings.yaml"
-    greetings.write_text(greetings.read_text().replace("Hello", "Good day"))
-    released.workspace.commit_all("Greet more formally")
+    released.change_app()
     assert released(APP, "--commit", released.workspace.commit).status == 0
     other = released.tags()[released.workspace.commit]
     assert other != taken
@@ -82,9 +80,7 @@ def test_a_version_that_is_taken_by_another_image_is_not_moved(released: Release
 def test_a_rebuild_that_differs_from_what_the_commit_tag_names_is_refused_with_both_digests(released: Releaser) -> None:
     first = released.workspace.commit
     digest = released.tags()[first]
-    greetings = released.workspace.path / "apps" / APP / "greetings.yaml"
-    greetings.write_text(greetings.read_text().replace("Hello", "Good day"))
-    released.workspace.commit_all("Greet more formally")
+    released.change_app()
     second = released.workspace.commit
     assert released(APP, "--commit", second).status == 0
     # A commit tag that lies: as if the build of the second commit had not been reproducible.

@@ -103,14 +103,17 @@ def test_releasing_the_same_commit_again_builds_nothing_and_uploads_nothing(rele
     assert len(set(tags.values())) == 1
 
 
-def test_the_registry_engine_with_all_its_guards_takes_at_most_11_requests(release: Releaser) -> None:
-    commit = release.workspace.commit
-    assert release(APP, "--commit", commit).status == 0
-    outcome = release(APP, "v1.0.0", "--commit", commit, "--engine", "registry")
+def test_the_registry_engine_with_all_its_guards_takes_at_most_11_requests(released: Releaser) -> None:
+    released.change_app()
+    commit = released.workspace.commit
+    assert released(APP, "--commit", commit).status == 0
+    outcome = released(APP, "v1.1.0", "--commit", commit, "--engine", "registry")
 
     assert outcome.status == 0, outcome.stderr
     assert len(outcome.requests) <= 11, outcome.requests
-    assert [request.path.rpartition("/")[2] for request in outcome.writes] == ["v1.0.0", "latest"]
+    assert [request.path.rpartition("/")[2] for request in outcome.writes] == ["v1.1.0", "latest"]
+    tags = released.tags()
+    assert tags["v1.1.0"] == tags["latest"] == tags[commit] != tags["v1.0.0"]
 
 
 def test_a_repository_given_whole_is_retagged_without_any_call_of_bazel(released: Releaser) -> None:

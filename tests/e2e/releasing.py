@@ -102,6 +102,12 @@ class Releaser:
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         return {**self.workspace.environment, "BAZEL": str(self._bazel), **(more or {})}
 
+    def change_app(self) -> None:
+        """Commits a change of what the app prints: the images of this commit and of the one before differ."""
+        greetings = self.workspace.path / "apps" / APP / "greetings.yaml"
+        greetings.write_text(greetings.read_text().replace("Hello", "Good day"))
+        self.workspace.commit_all("Greet more formally")
+
     def tags(self) -> dict[str, str]:
         """The digest of every tag of the repository, as crane sees it."""
         names = crane("ls", self.repository, may_fail=True).split()
