@@ -41,11 +41,10 @@ class Root:
         """What a program prints in this root: Python sees nothing else, emulated where it is for another machine."""
         command = ["unshare", "--map-root-user", "chroot", str(self.path)]
         if platform.machine() != MACHINES[self.architecture]:
-            emulator = shutil.which(f"qemu-{MACHINES[self.architecture]}-static")
-            emulator = emulator or shutil.which(f"qemu-{MACHINES[self.architecture]}")
-            if emulator is None:
-                pytest.skip(f"there is no qemu for {MACHINES[self.architecture]}; run through tools/devroot/enter")
-            shutil.copy(emulator, self.path / "emulator")
+            # Linked statically, so that it runs in a root that has no library for this machine.
+            *entering, emulator = tool(f"qemu-{MACHINES[self.architecture]}")
+            copy = 'cp "$(command -v "$0")" "$1"'
+            subprocess.run([*entering, "sh", "-c", copy, emulator, str(self.path / "emulator")], check=True)
             command.append("/emulator")
         result = subprocess.run(
             [*command, "/usr/bin/python3", "-c", program],
@@ -64,7 +63,7 @@ def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.mktemp(request.param)
     with tarfile.open(blob) as archive:
         members = {member.name: member for member in archive.getmembers()}
-        archive.extractall(path, filter="tar")
+    subprocess.run([*tool("tar"), "--extract", "--gzip", f"--file={blob}", f"--directory={path}"], check=True)
     return Root(request.param, blob, path, members)
 
 
