@@ -51,6 +51,24 @@ def test_skopeo_copies_all_platforms_and_keeps_the_digest(released: Releaser, tm
     assert [each["digest"] for each in index["manifests"]] == [released.tags()["v1.0.0"]]
 
 
+def test_image_push_pushes_what_a_release_pushes(released: Releaser) -> None:
+    pushed = f"{released.registry.address}/{released.owner}/pushed"
+    options = ["--repository", pushed, "--tag", "one", "--tag", "two"]
+    result = subprocess.run(
+        released.workspace.command("run", f"//apps/{APP}:{APP}_image_push", "--", *options),
+        cwd=released.workspace.path,
+        env=released.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    digest = released.tags()["v1.0.0"]
+    assert result.stdout == f"{digest}\n"
+    assert {crane("digest", f"{pushed}:{tag}").strip() for tag in ("one", "two")} == {digest}
+
+
 def test_the_elf_files_of_each_platform_are_that_platforms(released: Releaser) -> None:
     for platform, machine in zip(PLATFORMS, MACHINES.values(), strict=True):
         manifest = json.loads(crane("manifest", "--platform", platform, f"{released.repository}:v1.0.0"))

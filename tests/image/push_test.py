@@ -1,6 +1,5 @@
 """`NAME_image_push`, against a real registry: the client and the write-once guard of a release, without its policy."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from tests.support.images import ImageMaker
 from tests.support.registry import LocalRegistry
+from tools.image.layout import write_layout_directory
 from tools.image.push import main
 from tools.oci.client import RegistryClient
 from tools.oci.manifest import ImageIndex
@@ -26,10 +26,11 @@ def maker(tmp_path: Path) -> ImageMaker:
 
 
 def push(maker: ImageMaker, index: ImageIndex, registry: LocalRegistry, *arguments: str) -> Result:
-    descriptor = maker.folder / "descriptor.json"
-    descriptor.write_text(json.dumps(index.descriptor.to_json()))
-    built = ["--descriptor", str(descriptor), "--blobs", " ".join(map(str, maker.paths.values()))]
-    return CliRunner().invoke(main, [*built, "--repository", f"{registry.address}/demo/hello", *arguments])
+    layout = maker.folder.with_name("layout")
+    write_layout_directory(index.descriptor, list(maker.paths.values()), layout)
+    return CliRunner().invoke(
+        main, ["--layout", str(layout), "--repository", f"{registry.address}/demo/hello", *arguments]
+    )
 
 
 def tags(registry: LocalRegistry) -> dict[str, str]:
@@ -92,5 +93,5 @@ def test_a_registry_that_does_not_answer_is_an_error_of_its_own(registry: LocalR
 
 @pytest.mark.parametrize("repository", ["", "hello", "localhost:5000/UPPER"])
 def test_a_repository_that_is_none_is_a_usage_error(maker: ImageMaker, repository: str, tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["--descriptor", "x", "--blobs", "x", "--repository", repository])
+    result = CliRunner().invoke(main, ["--layout", "x", "--repository", repository])
     assert result.exit_code == 2

@@ -23,6 +23,13 @@ def write_layout_directory(descriptor: Descriptor, blobs: Sequence[Path], out: P
             shutil.copyfile(source, target)
 
 
+def read_layout_directory(folder: Path) -> tuple[Descriptor, dict[str, Path]]:
+    """The descriptor of the one index that a layout names, and its blobs by digest."""
+    (index,) = json.loads((folder / "index.json").read_bytes())["manifests"]
+    blobs = {f"{blob.parent.name}:{blob.name}": blob for blob in folder.glob("blobs/*/*")}
+    return Descriptor.from_json(index), blobs
+
+
 def write_layout_archive(descriptor: Descriptor, blobs: Sequence[Path], out: BinaryIO) -> None:
     """Writes the same layout as a tar archive."""
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
@@ -42,10 +49,10 @@ def _layout_files(descriptor: Descriptor, blobs: Sequence[Path]) -> Iterator[tup
     index = {"schemaVersion": 2, "manifests": [descriptor.to_json()]}
     yield "oci-layout", b'{"imageLayoutVersion":"1.0.0"}'
     yield "index.json", json.dumps(index, separators=(",", ":")).encode()
-    yield from ((blob_name(digest), blob) for digest, blob in sorted(by_digest(blobs).items()))
+    yield from ((blob_name(digest), blob) for digest, blob in sorted(_by_digest(blobs).items()))
 
 
-def by_digest(blobs: Iterable[Path]) -> dict[str, Path]:
+def _by_digest(blobs: Iterable[Path]) -> dict[str, Path]:
     """Files by the digest of their content: a build names its blobs by target, a registry by digest."""
     found = {}
     for blob in blobs:

@@ -12,7 +12,7 @@ import click
 import docker
 import docker.errors
 
-from tools.image.layout import blob_name, by_digest
+from tools.image.layout import blob_name, read_layout_directory
 from tools.oci.blobs import FileBlobs
 from tools.oci.errors import OciError
 from tools.oci.manifest import Descriptor, ImageIndex, ImageManifest, Platform, parse_manifest
@@ -25,17 +25,17 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
     bazel run //apps/hello_python:hello_python_image_load\n
     bazel run //apps/hello_python:hello_python_image_load -- --platform linux/arm64"""
 )
-@click.option("--descriptor", type=click.Path(path_type=Path), required=True, hidden=True)
-@click.option("--blobs", type=str.split, required=True, hidden=True)
+@click.option("--layout", type=click.Path(path_type=Path), required=True, hidden=True)
 @click.option("--platform", help="OS/ARCHITECTURE to load; that of this machine by default.")
 @click.option("--tag", required=True, help="Name and tag that the image gets in the engine.")
-def main(descriptor: Path, blobs: list[str], platform: str | None, tag: str) -> None:
+def main(layout: Path, platform: str | None, tag: str) -> None:
     """Load one platform of this image into the Docker engine that the environment names (DOCKER_HOST)."""
     architecture = _ARCHITECTURES.get(machine.machine(), machine.machine())
     try:
         wanted = Platform.parse(platform or f"linux/{architecture}")
-        store = FileBlobs(by_digest(map(Path, blobs)))
-        image = find_image(store, Descriptor.from_json(json.loads(descriptor.read_bytes())), wanted)
+        index, blobs = read_layout_directory(layout)
+        store = FileBlobs(blobs)
+        image = find_image(store, index, wanted)
     except (OciError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     with tempfile.TemporaryFile() as archive:

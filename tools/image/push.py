@@ -1,15 +1,14 @@
 """Pushes a built image index: `bazel run :NAME_image_push -- --repository R --tag T`."""
 
-import json
+import sys
 from pathlib import Path
 
 import click
 
-from tools.image.layout import by_digest
+from tools.image.layout import read_layout_directory
 from tools.oci.blobs import FileBlobs
 from tools.oci.client import RegistryClient
 from tools.oci.errors import InvalidReference, OciError, TagConflict, Unanswered
-from tools.oci.manifest import Descriptor
 from tools.oci.publication import push_index
 from tools.oci.reference import Repository
 from tools.oci.tags import TagOutcome, TagPolicy, check_tag, read_tag, write_tag
@@ -20,16 +19,14 @@ from tools.oci.tags import TagOutcome, TagPolicy, check_tag, read_tag, write_tag
     bazel run //apps/hello_python:hello_python_image_push -- --repository localhost:5000/hello --tag v1\n
     bazel run //apps/hello_python:hello_python_image_push -- --repository ghcr.io/me/hello --tag a --tag b"""
 )
-@click.option("--descriptor", type=click.Path(path_type=Path), required=True, hidden=True)
-@click.option("--blobs", type=str.split, required=True, hidden=True)
+@click.option("--layout", type=click.Path(path_type=Path), required=True, hidden=True)
 @click.option("--repository", required=True, help="HOST[:PORT]/PATH to push to.")
 @click.option("--tag", "tags", multiple=True, help="Tag to write; may be repeated. None: the index by its digest only.")
 @click.option("--allow-overwrite", is_flag=True, help="Move tags that name another digest.")
 @click.option("--insecure", is_flag=True, help="Allow plain HTTP to a registry that is not on this machine.")
 @click.option("--retry-for", default=30.0, show_default=True, help="Seconds to go on asking a registry that fails.")
 def main(
-    descriptor: Path,
-    blobs: list[str],
+    layout: Path,
     repository: str,
     tags: tuple[str, ...],
     allow_overwrite: bool,
@@ -44,12 +41,12 @@ def main(
     policy = TagPolicy.OVERWRITE if allow_overwrite else TagPolicy.WRITE_ONCE
     try:
         target = Repository.parse(repository)
-        index = Descriptor.from_json(json.loads(descriptor.read_bytes()))
+        index, blobs = read_layout_directory(layout)
         references = [target.tag(tag) for tag in tags]
         with RegistryClient(target.registry, insecure=insecure, retry_for=retry_for, on_wait=_say) as client:
             for reference in references:
                 check_tag(read_tag(client, reference), index.digest, policy)
-            report = push_index(client, target, index, FileBlobs(by_digest(map(Path, blobs))))
+            report = push_index(client, target, index, FileBlobs(blobs))
             click.echo(
                 f"Pushed {target}@{report.digest}: {report.blobs_uploaded} blobs sent "
                 f"({report.bytes_uploaded} bytes), {report.blobs_present} already there",
@@ -59,7 +56,8 @@ def main(
                 outcome = write_tag(client, reference, report.manifest, policy=policy)
                 click.echo(f"Tagged {reference}{' (already)' if outcome is TagOutcome.ALREADY else ''}", err=True)
     except OciError as error:
-        raise _failure(error) from None
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(_exit_code(error))
     click.echo(report.digest)
 
 
@@ -67,13 +65,12 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _failure(error: OciError) -> click.ClickException:
-    """The error with the exit code that all programs of this project give to its kind."""
-    failure = click.ClickException(str(error))
+def _exit_code(error: OciError) -> int:
+    """What all programs of this project exit with after an error of this kind."""
     for kind, code in ((InvalidReference, 2), (TagConflict, 3), (Unanswered, 4)):
         if isinstance(error, kind):
-            failure.exit_code = code
-    return failure
+            return code
+    return 1
 
 
 if __name__ == "__main__":

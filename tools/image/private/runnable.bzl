@@ -3,7 +3,10 @@
 load("@rules_python//python:defs.bzl", "py_binary")
 
 def index_program(name, index, main, deps, args, **kwargs):
-    """Declares a py_binary that is started with `--descriptor FILE --blob FILE...` of an image index.
+    """Declares a py_binary that is started with `--layout FOLDER`, the OCI layout of an image index.
+
+    Not with the blobs themselves: the files of two platforms have one path among the runfiles, which are laid out by
+    package and name alone, and the second would take the place of the first.
 
     Args:
       name: name of the target.
@@ -14,15 +17,9 @@ def index_program(name, index, main, deps, args, **kwargs):
       **kwargs: handed on to all targets.
     """
     native.filegroup(
-        name = name + "_descriptor",
+        name = name + "_layout",
         srcs = [index],
-        output_group = "descriptor",
-        **kwargs
-    )
-    native.filegroup(
-        name = name + "_blobs",
-        srcs = [index],
-        output_group = "blobs",
+        output_group = "layout",
         **kwargs
     )
     py_binary(
@@ -30,11 +27,8 @@ def index_program(name, index, main, deps, args, **kwargs):
         srcs = [main],
         main = main,
         # Quoted, since Bazel splits arguments as a shell does.
-        args = ["--descriptor=$(rootpath :%s_descriptor)" % name, "'--blobs=$(rootpaths :%s_blobs)'" % name] + args,
-        data = [
-            ":%s_descriptor" % name,
-            ":%s_blobs" % name,
-        ],
+        args = ["'--layout=$(rootpath :%s_layout)'" % name] + args,
+        data = [":%s_layout" % name],
         deps = deps,
         **kwargs
     )
