@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,15 +63,25 @@ class Bazel:
 
 
 def find_bazel(workspace: Path, options: Sequence[str], environment: Mapping[str, str]) -> Bazel:
-    """The Bazel that this program was started by, as far as can be told; `$BAZEL` or `bazel`."""
+    """The Bazel that this program was started by, as far as can be told: `$BAZEL`, else one on PATH, else bazelw."""
     output_base = output_base_of(Path(__file__))
     return Bazel(
         workspace=workspace,
-        program=environment.get("BAZEL") or "bazel",
+        program=environment.get("BAZEL") or _program_on_path() or _program_of(workspace) or "bazel",
         startup_options=startup_options(output_base, workspace) if output_base else (),
         options=tuple(options),
         environment=clean_environment(environment),
     )
+
+
+def _program_on_path() -> str | None:
+    return shutil.which("bazel") or shutil.which("bazelisk")
+
+
+def _program_of(workspace: Path) -> str | None:
+    """The workspace's own bazelw, where the machine has nothing else."""
+    own = workspace / "bazelw"
+    return str(own) if os.access(own, os.X_OK) else None
 
 
 def output_base_of(file: Path) -> Path | None:
