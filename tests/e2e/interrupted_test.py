@@ -14,7 +14,7 @@ from tests.support.fault_proxy import FaultProxy, Seen
 from tests.support.registry import LocalRegistry
 from tests.support.tools import tool
 
-LATENCY = 0.05  # Seconds a request: enough for the killer to come between two of them.
+LATENCY = 0.1  # Seconds a request: enough for the killer to come between two of them.
 
 
 @pytest.fixture
