@@ -72,7 +72,8 @@ def test_a_registry_is_started_where_nothing_answers_and_found_the_next_time(por
     again = server.ensure_running(port, root, lines.append)
 
     assert str(address) == str(again) == f"127.0.0.1:{port}"
-    assert first is not None and server.running(root / str(port)) == first
+    assert first is not None
+    assert server.running(root / str(port)) == first
     assert lines == [f"Starting a registry on 127.0.0.1:{port} (data in {root}/{port}/data)"]
 
 
@@ -119,7 +120,7 @@ def test_the_registry_outlives_the_terminal_that_it_was_started_from(port: int, 
     pid = server.running(root / str(port))
     assert pid is not None
     assert os.getsid(pid) == pid
-    assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
+    assert Path(f"/proc/{pid}/fd/0").readlink() == Path("/dev/null")
 
 
 def test_a_port_that_is_taken_by_something_else_is_a_clear_error(port: int, root: Path, website: None) -> None:
@@ -137,7 +138,7 @@ def test_a_registry_that_cannot_start_says_why_in_its_own_words(port: int, root:
     (root / str(port) / "data").parent.mkdir(parents=True)
     with socket.socket() as silent:  # Bound, but nobody listens: connections are refused and the port is taken.
         silent.bind((server.HOST, port))
-        with pytest.raises(server.LocalRegistryError, match="ended with status 1; .*address already in use"):
+        with pytest.raises(server.LocalRegistryError, match=r"ended with status 1; .*address already in use"):
             server.ensure_running(port, root)
     assert server.running(root / str(port)) is None
 

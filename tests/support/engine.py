@@ -17,10 +17,10 @@ from tests.support.tools import tool
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
-# The engine and, as long as it runs, an emulator that the kernel starts for programs of aarch64: entered by the ELF header
-# of a little-endian 64-bit program of machine 0xb7, as in QEMU's own scripts/qemu-binfmt-conf.sh; `F` opens the emulator
-# at once, so that it is found from inside any container. All of it ends with the standard input: whatever happens to the
-# test, nothing of it is left behind.
+# The engine and, as long as it runs, an emulator that the kernel starts for programs of aarch64: entered by the ELF
+# header of a little-endian 64-bit program of machine 0xb7, as in QEMU's own scripts/qemu-binfmt-conf.sh; `F` opens the
+# emulator at once, so that it is found from inside any container. All of it ends with the standard input: whatever
+# happens to the test, nothing of it is left behind.
 ENGINE = r"""
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
@@ -100,6 +100,6 @@ def _answers(engine: Engine) -> bool:
 
 
 def _entered(program: str) -> list[str]:
-    """What to put before a command so that it finds `program`: nothing, or the way into the root file system that has it."""
+    """What to put before a command so that it finds `program`: nothing, or the way into the devroot."""
     here = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     return [] if here else list(tool(program)[:-1])

@@ -79,7 +79,7 @@ class Workspace:
 
 @contextmanager
 def shared_workspace() -> Iterator[Workspace]:
-    """The one clone, at the state of the tree that the test comes from, with what is not committed there as one more commit.
+    """The one clone, at the state of the tree that the test comes from; what is not committed there is one commit more.
 
     It is the caller's alone until the end of the `with` statement.
     """
@@ -107,8 +107,8 @@ def source_tree() -> Path:
 
 def test_cache() -> Path:
     """The folder of all that such tests keep from one run to the next."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(cache if os.path.isabs(cache) else home() / ".cache") / "slipway" / "test"
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (cache if cache.is_absolute() else home() / ".cache") / "slipway" / "test"
 
 
 def home() -> Path:

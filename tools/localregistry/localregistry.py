@@ -1,4 +1,4 @@
-"""`bazel run //tools/localregistry [-- start|stop|status] [--port PORT] [--root FOLDER]`: a registry on this machine."""
+"""`bazel run //tools/localregistry [-- start|stop|status]`: a registry on this machine."""
 
 import argparse
 import os
@@ -50,7 +50,7 @@ def _status(port: int, root: Path) -> int:
 
 def _from_caller(path: Path) -> Path:
     """`path` as the caller means it: `bazel run` changes the working directory and says where it was."""
-    return Path(os.environ.get("BUILD_WORKING_DIRECTORY", os.getcwd()), path)
+    return Path(os.environ.get("BUILD_WORKING_DIRECTORY") or Path.cwd(), path)
 
 
 def _port(text: str) -> int:

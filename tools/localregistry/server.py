@@ -1,4 +1,4 @@
-"""A docker-registry on this machine's loopback address: found where it runs, started where it does not, stopped when told.
+"""A docker-registry on this machine's loopback address: found where it runs, else started, and stopped when told.
 
 Standard library only, and quick to import: a release that finds its registry answering never needs more of this than
 one request.
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +61,8 @@ class Address:
 
 def default_root() -> Path:
     """The folder in the user's cache that the registries' data, logs and process ids lie in, each under its port."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
-    return base / "slipway" / "registry"
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (cache if cache.is_absolute() else Path.home() / ".cache") / "slipway" / "registry"
 
 
 def ensure_running(
@@ -208,11 +207,9 @@ def _program() -> list[str]:
 
 
 def _signal_group(leader: int, number: int) -> None:
-    """To the whole process group: the registry may be the child of the program that entered a root file system for it."""
-    try:
+    """To the whole process group: the registry may be a child of the program that entered a root file system for it."""
+    with suppress(ProcessLookupError):  # It ended by itself a moment ago.
         os.killpg(leader, number)
-    except ProcessLookupError:
-        pass  # It ended by itself a moment ago.
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
