@@ -43,9 +43,9 @@ def observation(
     asked = names(request)
 
     def state(reference: Any, answer: str | Unanswered | None) -> TagState | Unanswered | None:
-        if reference is None or isinstance(answer, Unanswered):
+        if isinstance(answer, Unanswered):
             return answer
-        return TagState(reference, answer)
+        return None if reference is None else TagState(reference, answer)
 
     commit = None
     if asked.commit is not None:

@@ -48,9 +48,7 @@ def test_versions_are_in_the_order_of_the_specification() -> None:
 
 numbers = st.integers(0, 10**6)
 identifiers = st.one_of(numbers.map(str), st.from_regex(r"[0-9a-zA-Z-]{0,5}[a-zA-Z-]", fullmatch=True))
-versions = st.builds(
-    Version, numbers, numbers, numbers, st.lists(identifiers, max_size=3).map(".".join)
-)
+versions = st.builds(Version, numbers, numbers, numbers, st.lists(identifiers, max_size=3).map(".".join))
 
 
 @given(versions)

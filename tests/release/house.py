@@ -1,0 +1,157 @@
+"""Releases without Bazel: the workshop's images are made by the test, all else is real."""
+
+import io
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from release.app import App
+from release.built_image import BuiltImage
+from release.config import Config
+from release.console import Console
+from release.errors import ReleaseError
+from release.flow import Outside, tag_and_push_image
+from release.record import Record
+from release.request import EngineName, Request
+from release.version import Version
+from tests.support.images import ImageMaker
+from tests.support.tools import tool
+from tools.oci.client import RegistryClient
+from tools.oci.manifest import ImageIndex, Platform
+from tools.oci.publication import push_index
+from tools.oci.reference import Repository
+
+COMMIT = "abc123def"
+BOTH = (Platform("linux", "amd64"), Platform("linux", "arm64"))
+
+
+@dataclass(slots=True)
+class Shelf:
+    """A workshop whose images lie ready. It counts what was asked of it."""
+
+    maker: ImageMaker
+    image: ImageIndex
+    platforms: tuple[Platform, ...] = BOTH
+    refusal: ReleaseError | None = None
+    """Why nothing may be built."""
+    failure: ReleaseError | None = None
+    """Why a build fails."""
+    queries: int = 0
+    builds: int = 0
+
+    def apps(self, config: Config) -> tuple[App, ...]:
+        self.queries += 1
+        return (App("hello_python", "demo", "//apps/hello_python:hello_python_image", self.platforms, "//a:m"),)
+
+    def check_may_build(self, commit: str | None, checkout: bool) -> None:
+        if self.refusal is not None and commit is not None:
+            raise self.refusal
+
+    @contextmanager
+    def builder(self, commit: str | None, checkout: bool) -> Iterator["Shelf"]:
+        self.check_may_build(commit, checkout)
+        yield self
+
+    def build(self, target: str) -> BuiltImage:
+        self.builds += 1
+        if self.failure is not None:
+            raise self.failure
+        return BuiltImage(target, self.image, self.maker.blobs)
+
+
+@dataclass(slots=True)
+class House:
+    """Releases hello_python to a repository. `shelf.image` is what a build makes."""
+
+    repository: Repository
+    """As a release reaches it."""
+    client: RegistryClient
+    """Of the registry itself, which somebody else uses at the same time."""
+    maker: ImageMaker
+    shelf: Shelf = field(init=False)
+    log: io.StringIO = field(default_factory=io.StringIO)
+    retry_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        self.shelf = Shelf(self.maker, self.maker.index("first"))
+
+    def release(self, version: str | None = "v1.0.0", commit: str | None = COMMIT, **wishes: Any) -> Record:
+        """A release by the registry's own API, unless another engine is named; its log is `lines` afterwards."""
+        self.log.seek(0)
+        self.log.truncate()
+        request = Request(
+            "hello_python",
+            Version.parse(version) if version else None,
+            commit,
+            **{"repository": self.repository, "engine": EngineName.REGISTRY, **wishes},
+        )
+        config = Config(registry=self.repository.registry, retry_seconds=self.retry_seconds)
+        return tag_and_push_image(request, config, self.outside())
+
+    def outside(self) -> Outside:
+        def connect(registry: str) -> RegistryClient:
+            return RegistryClient(registry, retry_for=self.retry_seconds, on_wait=console.say)
+
+        console = Console(self.log)
+        return Outside(console, connect, lambda: self.shelf)
+
+    @property
+    def lines(self) -> list[str]:
+        """What the last release said."""
+        return self.log.getvalue().splitlines()
+
+    def publish(self, image: ImageIndex, *tags: str) -> None:
+        """Put an image there under these tags, as somebody else."""
+        push_index(self.client, self.direct, image.descriptor, self.maker.blobs)
+        for tag in tags:
+            self.client.put_manifest(self.direct.tag(tag), image.content, image.media_type)
+
+    def tags(self) -> dict[str, str]:
+        """The digest that each tag names."""
+        return {
+            tag: self.client.get_manifest(self.direct.tag(tag)).digest for tag in self.client.list_tags(self.direct)
+        }
+
+    @property
+    def direct(self) -> Repository:
+        """The repository as somebody else reaches it."""
+        return Repository(self.client.registry, self.repository.path)
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str) -> Path:
+    """Put a shell script on PATH, before all else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text("#!/bin/sh\n" + script)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    return path
+
+
+def real_docker() -> str:
+    """A docker with buildx, as a word of a shell: the machine's own, else the devroot's."""
+    enter = Path(__file__).resolve().parents[2] / "tools" / "devroot" / "enter"
+    for command in (tool("docker"), [str(enter), "docker"]):
+        asked = subprocess.run([*command, "buildx", "version"], capture_output=True, check=False)
+        if asked.returncode == 0:
+            return shlex.join(command)
+    raise AssertionError("no docker with buildx")
+
+
+def hide_docker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave PATH without a docker, and with all other programs that are needed."""
+    folder.mkdir()
+    for name in ("sh", "git"):
+        found = shutil.which(name)
+        assert found is not None
+        (folder / name).symlink_to(found)
+    monkeypatch.setenv("PATH", str(folder))
