@@ -3,7 +3,9 @@
 
 # Exported for tests, which build a small root from a list of their own.
 readonly packages=${SLIPWAY_DEVROOT_PACKAGES:-$here/packages.txt}
-readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/slipway/devroot
+# Bazel's tests have no HOME; this is then the one of the user database.
+readonly home=${HOME:-~}
+readonly cache=${XDG_CACHE_HOME:-$home/.cache}/slipway/devroot
 
 # Whatever goes into a root is part of its name: a change makes another one.
 id=$(cat "$packages" "$here/excluded.txt" "$here/build" | sha256sum)
