@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +17,7 @@ from tools.oci.manifest import (
     OCI_CONFIG,
     OCI_INDEX,
     OCI_LAYER,
+    OCI_LAYER_GZIP,
     OCI_MANIFEST,
     Descriptor,
     ImageIndex,
@@ -46,14 +50,15 @@ class ImageMaker:
         """Write a manifest or index."""
         return self.blob(json.dumps(fields).encode(), fields["mediaType"])
 
-    def image(self, platform: Platform, layers: Sequence[bytes]) -> Descriptor:
-        """Write one platform's image of these (uncompressed) layers, and return its entry for an index."""
-        described = [self.blob(layer) for layer in layers]
+    def image(self, platform: Platform, texts: Sequence[str]) -> Descriptor:
+        """Write one platform's image with a layer of one file for each text; return its entry for an index."""
+        layers = [_layer(text) for text in texts]
+        described = [self.blob(gzip.compress(layer, mtime=0), OCI_LAYER_GZIP) for layer in layers]
         config = {
             "architecture": platform.architecture,
             "os": platform.os,
             "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in described]},
+            "rootfs": {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]},
         }
         manifest = self.document(
             {
@@ -76,15 +81,26 @@ class ImageMaker:
             attested: add a BuildKit attestation for each platform.
         """
         children = [
-            self.image(Platform.parse(platform), [b"shared layer", f"{platform} {content}".encode()])
+            self.image(Platform.parse(platform), ["shared by all platforms", f"{platform} {content}"])
             for platform in platforms
         ]
         if attested:
             unknown = Platform("unknown", "unknown")
-            children += [self.image(unknown, [f"statement about {child.digest}".encode()]) for child in children]
+            children += [self.image(unknown, [f"statement about {child.digest}"]) for child in children]
         top = self.document(
             {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [child.to_json() for child in children]}
         )
         index = parse_manifest(self.paths[top.digest].read_bytes())
         assert isinstance(index, ImageIndex)
         return index
+
+
+def _layer(text: str) -> bytes:
+    """An uncompressed layer with one file, file.txt, of this text."""
+    content = text.encode()
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        entry = tarfile.TarInfo("file.txt")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return layer.getvalue()

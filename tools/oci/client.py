@@ -38,7 +38,7 @@ from tools.oci.manifest import (
     parse_manifest,
 )
 from tools.oci.reference import Reference, Repository, check_registry, is_tag
-from tools.oci.retrying import Sender, backoff, is_tls_missing, join_url, same_origin, server_words, shown
+from tools.oci.retrying import Sender, Transient, backoff, is_tls_missing, join_url, same_origin, server_words, shown
 from tools.oci.transport import UPLOAD_SECONDS, Body, Request, Response, is_loopback
 
 Result = TypeVar("Result")
@@ -46,7 +46,7 @@ Result = TypeVar("Result")
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 """Always all four: a registry answers 404 to a question for a type that was not named."""
 
-_ABSENT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
+_ABSENT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "BLOB_UPLOAD_UNKNOWN", "NOT_FOUND"})
 """Error codes of a definite 404. NOT_FOUND is Harbor's."""
 
 _DOCKER_HUB = ("docker.io", "index.docker.io")
@@ -360,6 +360,9 @@ class RegistryClient:
             timeout=UPLOAD_SECONDS,
         )
         response = self._send(request, self._scopes(repository, Access.PUSH), what, once=True)
+        if response.status == 404:
+            # The session is gone, with a restart of the registry perhaps: a new one may live.
+            raise Transient(self._refusal(response, what), parts.netloc)
         if response.status not in (200, 201, 204):
             raise self._refusal(response, what)
         kept = response.header("Docker-Content-Digest")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +123,9 @@ def _ask_helper(helper: str, server: str, path: Path) -> Credential | None:
     from docker.credentials.errors import CredentialsNotFound, StoreError
 
     try:
-        answer: dict[str, str] = Store(helper).get(server)  # type: ignore[no-untyped-call]
+        # It warns of a helper that is not there, and raises as well: once is enough.
+        with warnings.catch_warnings(action="ignore"):
+            answer: dict[str, str] = Store(helper).get(server)  # type: ignore[no-untyped-call]
     except CredentialsNotFound:
         return None
     except (StoreError, OSError, ValueError) as error:

@@ -73,6 +73,8 @@ def push_index(
         return PushReport(top)
     unwritten = [child for child, exists in zip(children, child_exists, strict=True) if not exists]
 
+    # A registry takes no manifest before its blobs: those of a child that is there are there.
+    images = unwritten if children else images
     layers = list({blob.digest: blob for image in images for blob in image.blobs}.values())
     blob_exists = run_all(
         [partial(client.blob_exists, repository, blob.digest) for blob in layers], at_once=client.max_connections

@@ -106,7 +106,8 @@ class Sender:
     def __init__(self, *, retry_for: float, on_wait: Callable[[str], None] | None, max_connections: int) -> None:
         self.retry_for = retry_for
         self._on_wait = on_wait
-        self._transport = Transport(max_connections, self._count_bytes)
+        self._transport = Transport(self._count_bytes)
+        self._slots = threading.BoundedSemaphore(max_connections)
         self._lock = threading.Lock()
         self._not_before: dict[str, float] = {}
         self._requests: dict[str, int] = {}
@@ -179,12 +180,10 @@ class Sender:
 
     def _exchange(self, request: Request, what: str) -> Response:
         host = urlsplit(request.url).netloc
-        with self._lock:
-            wait = self._not_before.get(host, 0.0) - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
         try:
-            response = self.probe(request)
+            with self._slots:
+                self._keep_pace(host)
+                response = self.probe(request)
         except (OSError, http.client.HTTPException) as error:
             unavailable = Unavailable(
                 what,
@@ -202,6 +201,15 @@ class Sender:
                 wait_hint(response, time.time()),
             )
         return response
+
+    def _keep_pace(self, host: str) -> None:
+        """Wait until the host may be asked again."""
+        while True:
+            with self._lock:
+                wait = self._not_before.get(host, 0.0) - time.monotonic()
+            if wait <= 0:
+                return
+            time.sleep(wait)
 
     def _hold(self, failure: Transient, wait: float) -> None:
         """Wait, and where the server asked for it let every other request to that host wait as well."""

@@ -65,13 +65,12 @@ class Response:
 
 
 class Transport:
-    """The connections. Safe to use from several threads; at most `max_connections` requests at the same time."""
+    """The connections. Safe to use from several threads; as many connections as requests at the same time."""
 
-    def __init__(self, max_connections: int, on_sent: Callable[[int], None]) -> None:
+    def __init__(self, on_sent: Callable[[int], None]) -> None:
         """`on_sent` is told the number of body bytes as they are sent."""
         self._idle: dict[tuple[str, str], list[http.client.HTTPConnection]] = {}
         self._lock = threading.Lock()
-        self._slots = threading.BoundedSemaphore(max_connections)
         self._on_sent = on_sent
 
     def close(self) -> None:
@@ -86,16 +85,18 @@ class Transport:
         """Send a request and read its answer. Raises OSError or http.client.HTTPException when there is none."""
         url = urlsplit(request.url)
         key = (url.scheme, url.netloc)
-        with self._slots:
-            with self._lock:
-                kept = self._idle.get(key)
-                connection = kept.pop() if kept else None
-            if connection is not None:
-                try:
-                    return self._talk(connection, key, url, request)
-                except _STALE:
-                    pass  # The server closed it while it was idle: nothing of the request was answered.
-            return self._talk(_connect(url), key, url, request)
+        with self._lock:
+            kept = self._idle.get(key)
+            connection = kept.pop() if kept else None
+        if connection is not None:
+            try:
+                return self._talk(connection, key, url, request)
+            except _STALE:
+                # Most likely the server closed it while it was idle. Of an upload one cannot know: it may have got
+                # through, and its session be over.
+                if isinstance(request.body, Body):
+                    raise
+        return self._talk(_connect(url), key, url, request)
 
     def _talk(
         self, connection: http.client.HTTPConnection, key: tuple[str, str], url: SplitResult, request: Request
