@@ -39,7 +39,7 @@ def run_child(
 
     Raises:
         FileNotFoundError: there is no such program.
-        KeyboardInterrupt: this program was interrupted; the other one has ended.
+        BaseException: whatever interrupted this program, after the other one has ended.
     """
     child = subprocess.Popen(
         command,

@@ -63,8 +63,12 @@ Exit status:
 """
 
 
-class _Terminated(BaseException):
-    """SIGTERM, unwinding the stack as Ctrl-C does."""
+class _Interrupted(BaseException):
+    """Ctrl-C or SIGTERM, unwinding the stack. Not KeyboardInterrupt, on which click prints an empty line."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 @click.command(help=HELP, epilog=EPILOG, context_settings={"max_content_width": 100})
@@ -195,7 +199,9 @@ def write_record(record: Record, file: str, environment: Mapping[str, str]) -> N
 
 def main(arguments: list[str]) -> int:
     """Run the program, and return its exit status."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # As of a job that a shell started in the background.
+            signal.signal(number, _interrupt)
     try:
         command.main(arguments, prog_name="release", standalone_mode=False)
     except click.exceptions.Exit as end:
@@ -206,20 +212,14 @@ def main(arguments: list[str]) -> int:
     except (ReleaseError, OciError) as error:
         standard_error().fail(str(error))
         return exit_status(error)
-    except (KeyboardInterrupt, click.Abort):
-        return _interrupted(signal.SIGINT)
-    except _Terminated:
-        return _interrupted(signal.SIGTERM)
+    except _Interrupted as interruption:
+        standard_error().fail("interrupted; nothing misleading is left, and the same command finishes the rest")
+        return 128 + interruption.number
     return Exit.DONE
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
-
-
-def _interrupted(number: signal.Signals) -> int:
-    standard_error().fail("interrupted; nothing misleading is left, and the same command finishes the rest")
-    return 128 + number
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Interrupted(number)
 
 
 if __name__ == "__main__":
