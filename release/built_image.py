@@ -54,7 +54,7 @@ class Download(Protocol):
 def build_arguments(target: str, event_file: Path) -> list[str]:
     """The arguments of `bazel build` that make an image's descriptor and blobs, and a file that says where they are."""
     groups = ",".join(_GROUPS)
-    return [f"--output_groups={groups}", f"--build_event_json_file={event_file}", "--", target]
+    return [f"--output_groups={groups}", f"--build_event_json_file={event_file}", "--show_result=0", "--", target]
 
 
 def read_build_events(lines: Iterable[str], target: str) -> BuildOutputs:
