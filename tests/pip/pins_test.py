@@ -162,4 +162,4 @@ def test_packages_that_need_one_another_are_found_by_the_comments_of_the_lock() 
         f"e==1 --hash={HASH}\n    # via -r requirements.in\n",
         "lock.txt",
     )
-    assert cycles(pins) == {name: ("a", "b", "c") for name in "abc"}
+    assert cycles(pins) == dict.fromkeys("abc", ("a", "b", "c"))
