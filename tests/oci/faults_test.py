@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import socketserver
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -545,7 +548,7 @@ def tls(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
         [
             *(*tool("openssl"), "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
             *("-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=test"),
-            *("-addext", f"subjectAltName=IP:{ELSEWHERE}"),
+            *("-addext", f"subjectAltName=IP:{ELSEWHERE},DNS:registry.example"),
         ],
         check=True,
         capture_output=True,
@@ -595,6 +598,69 @@ def test_a_certificate_that_is_not_trusted_is_refused_insecure_or_not(
             client.find_manifest(proxy.repository("app").tag("v1"))
         assert client.traffic.retries == 0
         assert proxy.requests() == []
+
+
+class Tunnel(socketserver.ThreadingTCPServer):
+    """A proxy that knows CONNECT alone, and knows one host, whatever name it is asked for."""
+
+    daemon_threads = True
+
+    def __init__(self, target: str) -> None:
+        self.asked: list[bytes] = []
+        self.target = target.split(":")
+        tunnel = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                head = b"".join(iter(self.rfile.readline, b"\r\n"))
+                tunnel.asked.append(head)
+                with socket.create_connection((tunnel.target[0], int(tunnel.target[1]))) as server:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                    back = threading.Thread(target=pump, args=(server, self.connection), daemon=True)
+                    back.start()
+                    pump(self.connection, server)
+                    back.join()
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    """Copy until the source has no more."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+def test_a_registry_beyond_a_proxy_is_reached_through_it(
+    registry: LocalRegistry,
+    client: RegistryClient,
+    maker: ImageMaker,
+    path: str,
+    tls: tuple[ssl.SSLContext, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index = maker.index()
+    push_index(client, registry.repository(path), index.descriptor, maker.blobs)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls[1]))
+    with FaultProxy(registry.address, tls=tls[0]) as server, Tunnel(server.address) as tunnel:
+        threading.Thread(target=tunnel.serve_forever, args=(0.02,), daemon=True).start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://alice:wonderland@{tunnel.address}")
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")  # this machine is asked without one
+        with RegistryClient("registry.example") as outside:
+            assert outside.get_manifest(Reference.parse(f"registry.example/{path}@{index.digest}")) == index
+        assert client.manifest_exists(registry.repository(path).digest(index.digest))
+        monkeypatch.setenv("NO_PROXY", "registry.example")
+        with RegistryClient("registry.example", retry_for=0) as outside, pytest.raises(Unavailable):
+            outside.get_manifest(Reference.parse(f"registry.example/{path}@{index.digest}"))
+        assert len(tunnel.asked) == 1
+        assert tunnel.asked[0].startswith(b"CONNECT registry.example:443 ")
+        assert b"Proxy-Authorization: Basic YWxpY2U6d29uZGVybGFuZA==" in tunnel.asked[0]
+        tunnel.shutdown()
 
 
 # Words

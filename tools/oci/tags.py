@@ -84,7 +84,8 @@ def write_tag(
         manifest: its bytes are sent as they are, so the digest stays.
         policy: whether the tag may be moved from another digest.
         state: what read_tag has just answered, to save the request here; never one from before a build.
-        verify: read the tag back after writing (one HEAD).
+        verify: read the tag back after writing (one HEAD). Without, only the digest in the registry's answer to the
+            write was compared: for a caller that verifies several tags at the same time.
 
     Raises:
         TagConflict: it names another digest, before or after the write; names both digests.
