@@ -114,10 +114,15 @@ def test_a_checkout_is_the_workspace_at_the_commit_and_leaves_no_trace(
 
 
 def test_a_checkout_is_removed_when_the_build_in_it_fails(tree: SourceTree, repository: Path, tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), tree.checked_out(git(repository, "rev-parse", "HEAD"), tmp_path) as checkout:
-        (checkout.workspace / "half-made").touch()
-        raise ZeroDivisionError
-    assert not checkout.workspace.exists()
+    def build() -> None:
+        with tree.checked_out(git(repository, "rev-parse", "HEAD"), tmp_path / "cache") as checkout:
+            (checkout.workspace / "half-made").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        build()
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+    assert list(tmp_path.glob("cache/*/tree")) == []
 
 
 def test_what_a_killed_checkout_has_left_is_in_nobodys_way(tree: SourceTree, repository: Path, tmp_path: Path) -> None:
