@@ -8,8 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,10 @@ PROGRAM = [sys.executable, str(Path(cli.__file__).resolve())]
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> Path:
-    """A folder that is in no workspace."""
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    return folder
+def elsewhere() -> Iterator[Path]:
+    """A folder that is in no workspace; a test's own folder may lie in Bazel's copy of one."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
 
 
 def environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
