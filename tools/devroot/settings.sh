@@ -26,7 +26,7 @@ require_namespaces() {
     local why
     if ((EUID)); then
         why=$(unshare --user --mount /bin/true 2>&1) && return
-        fail "cannot enter the root file system as user $(id -un 2>/dev/null || echo "$EUID"), who may not make user namespaces" "$why" \
+        fail "cannot enter the root file system: user $EUID may not make user namespaces" "$why" \
             "allow them as root (sysctl -w user.max_user_namespaces=10000 kernel.unprivileged_userns_clone=1), work as root, or install Bazelisk"
     fi
     why=$(unshare --mount /bin/true 2>&1) && return
