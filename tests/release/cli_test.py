@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-import release.release_cli as cli
+from release import command_line, release_cli
 from release.console import Console
 from tests.release.house import COMMIT, House
 from tests.support.fault_proxy import FaultProxy
 from tools.localregistry import server
 
-PROGRAM = [sys.executable, str(Path(cli.__file__).resolve())]
+PROGRAM = [sys.executable, str(Path(release_cli.__file__).resolve())]
 
 
 @pytest.fixture
@@ -240,11 +240,33 @@ def test_the_registry_of_this_machine_is_started_when_nothing_answers(
         port = probe.getsockname()[1]
     log = io.StringIO()
     try:
-        cli.start_local_registry(f"127.0.0.1:{port}", Console(log))
+        command_line.start_local_registry(f"127.0.0.1:{port}", Console(log))
         assert server.answers(server.Address("127.0.0.1", port))
         assert "Starting a registry" in log.getvalue()
         said = log.getvalue()
-        cli.start_local_registry(f"127.0.0.1:{port}", Console(log))
+        command_line.start_local_registry(f"127.0.0.1:{port}", Console(log))
         assert log.getvalue() == said
     finally:
         server.stop(port)
+
+
+def test_compiled_modules_are_kept_in_the_users_cache_and_made_again_for_another_source(
+    elsewhere: Path, tmp_path: Path
+) -> None:
+    package = tmp_path / "release"
+    package.mkdir()
+    program = package / "release_cli.py"
+    program.write_text(Path(release_cli.__file__).read_text())
+    cache = tmp_path / "cache"
+    for number in (1, 2):
+        (package / "command_line.py").write_text(f"def main(arguments):\n    return {number}\n")
+        os.utime(package / "command_line.py", (number, number))
+        for _ in range(2):
+            outcome = subprocess.run(
+                [sys.executable, str(program)],
+                env={**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1", "XDG_CACHE_HOME": str(cache)},
+                check=False,
+            )
+            assert outcome.returncode == number
+    assert len(list(cache.rglob("command_line.*.pyc"))) == 1
+    assert list(tmp_path.rglob("__pycache__")) == []
