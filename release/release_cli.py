@@ -11,10 +11,14 @@ def keep_bytecode() -> None:
     Bazel makes none, and beside its outputs none may be written, so that every start would compile everything anew: a
     third of the time that a re-tag takes. Python compiles a module again when the source's time or size has changed.
     """
-    told = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    cache = told if told.is_absolute() else Path("~/.cache").expanduser()
-    sys.pycache_prefix = str(cache / "slipway" / "pycache")
-    sys.dont_write_bytecode = False
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    try:
+        cache = cache.expanduser()
+    except RuntimeError:
+        return  # A user without a home.
+    if cache.is_absolute():
+        sys.pycache_prefix = str(cache / "slipway" / "pycache")
+        sys.dont_write_bytecode = False
 
 
 if __name__ == "__main__":
