@@ -83,6 +83,9 @@ def push_image_with_tags(
     count = sum(1 for tag in tags if tag.step is not Step.STAY)
     say(f"Pushing OCI image index with {count} tag{'s' if count != 1 else ''}...")
     report = push_index(client, tags[0].reference.repository, image.manifest.descriptor, image.blobs)
+    if report.blobs_uploaded:
+        size = report.bytes_uploaded / 1e6
+        say(f"Uploaded {report.blobs_uploaded} blobs, {size:.1f} MB; {report.blobs_present} were there already")
     results = []
     for tag in tags:
         after: str | None = image.digest

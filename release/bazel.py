@@ -8,7 +8,6 @@ either, so the output base is read off the running binary's path, and the option
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,10 @@ from release.errors import ReleaseError
 
 # What `bazel run` and the start-up of a Python binary add to the environment: no business of another Bazel's actions.
 _OURS = ("RUNFILES_", "BUILD_WORKSPACE_DIRECTORY", "BUILD_WORKING_DIRECTORY", "PYTHONSAFEPATH", "JAVA_RUNFILES")
+
+
+_UNKNOWN_OPTION = 2
+"""Bazel's exit status for a command line that it does not understand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,34 +35,47 @@ class Bazel:
     """Options of the commands, from `--bazel-option`."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def run(self, command: str, *arguments: str) -> Finished:
+    def run(self, command: str, *arguments: str) -> None:
         """Run a command of Bazel; its progress and errors go to standard error.
 
         Raises ReleaseError when it does not succeed.
         """
-        return self._run([command, *self.options, *arguments])
+        self._checked([command, *self.options, *arguments])
 
     def query(self, expression: str) -> str:
-        """The targets of an expression, one JSON document a line."""
+        """The targets of an expression, one JSON document a line. Raises ReleaseError when that fails."""
         arguments = ["--output=streamed_jsonproto", "--noshow_progress", expression]
-        return self._run(["query", *self.options, *arguments]).output
+        if self.options:
+            found = self._call(["query", *self.options, *arguments], show_errors=False)
+            if found.status != _UNKNOWN_OPTION:
+                return found.output if found.status == 0 else self._checked(["query", *self.options, *arguments])
+        # A --config that only builds have, for example, is nothing to a query.
+        return self._checked(["query", *arguments])
 
-    def _run(self, arguments: Sequence[str]) -> Finished:
-        call = [self.program, *self.startup_options, *arguments]
-        shown = shlex.join([Path(self.program).name, *arguments])
-        try:
-            finished = run_child(call, environment=self.environment, directory=self.workspace, show_errors=True)
-        except (FileNotFoundError, PermissionError) as error:
-            raise ReleaseError(
-                f"Cannot run {shown}", str(error), "Install Bazel or Bazelisk, or name it in $BAZEL; ./bazelw sets it."
-            ) from None
+    def _checked(self, arguments: Sequence[str]) -> str:
+        finished = self._call(arguments, show_errors=True)
         if finished.status != 0:
             raise ReleaseError(
-                f"{shown} failed in {self.workspace}",
+                f"{self._name(arguments)} failed in {self.workspace}",
                 f"it ended with status {finished.status}, and said why above",
                 "Correct that, and run the same command again.",
             )
-        return finished
+        return finished.output
+
+    def _call(self, arguments: Sequence[str], *, show_errors: bool) -> Finished:
+        call = [self.program, *self.startup_options, *arguments]
+        try:
+            return run_child(call, environment=self.environment, directory=self.workspace, show_errors=show_errors)
+        except (FileNotFoundError, PermissionError) as error:
+            raise ReleaseError(
+                f"Cannot run {self._name(arguments)}",
+                str(error),
+                "Install Bazel or Bazelisk, or name it in $BAZEL; ./bazelw sets it.",
+            ) from None
+
+    def _name(self, arguments: Sequence[str]) -> str:
+        """The call for messages: without the options, which may hold a password."""
+        return f"{Path(self.program).name} {arguments[0]} {arguments[-1]}"
 
 
 def find_bazel(workspace: Path, options: Sequence[str], environment: Mapping[str, str]) -> Bazel:

@@ -60,7 +60,8 @@ class BazelWorkshop:
             return
         with self._tree.checked_out(commit, _cache_folder(self.environment)) as copy:
             # A server of its own, which ends soon, since the next checkout may be far away.
-            options = (f"--output_base={copy.output_base}", "--max_idle_secs=60")
+            others = [option for option in self.bazel.startup_options if not option.startswith("--output_base=")]
+            options = (*others, f"--output_base={copy.output_base}", "--max_idle_secs=60")
             yield BazelBuilder(replace(self.bazel, workspace=copy.workspace, startup_options=options))
 
     @property

@@ -89,7 +89,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
     (package / "rules.bzl").write_text(RULES)
     (package / "BUILD.bazel").write_text(BUILD)
     (path / "MODULE.bazel").write_text('module(name = "small")\n')
-    (path / ".bazelrc").write_text("startup --host_jvm_args=-Dfrom.rc=1\ncommon --lockfile_mode=off\n")
+    (path / ".bazelrc").write_text(
+        "startup --host_jvm_args=-Dfrom.rc=1\ncommon --lockfile_mode=off\nbuild:of_builds --jobs=2\n"
+    )
     # Options typed by the user; each one that were not passed on, or passed twice, would restart the server.
     typed = [f"--output_base={output_base}", "--max_idle_secs=300", "--noidle_server_tasks"]
     call = [bazel_program(), *typed]
@@ -139,7 +141,7 @@ def test_a_target_that_is_no_image_is_told_apart(small: Small) -> None:
 def test_a_failing_build_is_an_error_with_bazels_own_words_above_it(
     small: Small, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ReleaseError, match=r"build .*//apps/a:missing failed in .*: it ended with status 1"):
+    with pytest.raises(ReleaseError, match=r"build //apps/a:missing failed in .*: it ended with status 1"):
         BazelBuilder(small.bazel()).build("//apps/a:missing")
     output = capfd.readouterr()
     assert "no such target '//apps/a:missing'" in output.err
@@ -147,10 +149,22 @@ def test_a_failing_build_is_an_error_with_bazels_own_words_above_it(
 
 
 def test_options_are_handed_on_to_every_command(small: Small) -> None:
-    with pytest.raises(ReleaseError, match="no_such_option"):
-        small.bazel("--no_such_option").query("//...")
-    with pytest.raises(ReleaseError, match="no_such_option"):
-        BazelBuilder(small.bazel("--no_such_option")).build("//apps/a:a_image")
+    """Here one by which no package is found."""
+    options = ("--deleted_packages=apps/a",)
+    with pytest.raises(ReleaseError, match=r"query //apps/a:all failed"):
+        small.bazel(*options).query("//apps/a:all")
+    with pytest.raises(ReleaseError, match=r"build //apps/a:a_image failed"):
+        BazelBuilder(small.bazel(*options)).build("//apps/a:a_image")
+
+
+def test_an_option_that_only_builds_know_is_left_out_of_the_query(
+    small: Small, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert '"//apps/a:a_image"' in small.bazel("--config=of_builds").query("//apps/...")
+    assert "of_builds" not in capfd.readouterr().err
+    BazelBuilder(small.bazel("--config=of_builds")).build("//apps/a:a_image")
+    with pytest.raises(ReleaseError):
+        BazelBuilder(small.bazel("--config=of_nobody")).build("//apps/a:a_image")
 
 
 def test_a_bazel_that_is_not_there_is_an_error_with_what_to_do(small: Small) -> None:

@@ -116,6 +116,7 @@ def test_without_a_commit_the_registry_is_not_asked_for_one_and_two_tags_are_wri
         "Building OCI image index with platform transitions...",
         "✅ Built OCI image index containing 2 platform variants",
         "Pushing OCI image index with 2 tags...",
+        "Uploaded 5 blobs, 0.0 MB; 0 were there already",
         "Successfully pushed hello_python v1.0.0",
     ]
     assert set(house.tags()) == {"v1.0.0", "latest"}
@@ -127,7 +128,7 @@ def test_without_a_version_only_the_commit_tag_is_written_and_the_second_time_no
     house: House, proxy: FaultProxy
 ) -> None:
     house.release(None)
-    assert house.lines[-2:] == [
+    assert [line for line in house.lines if "Uploaded" not in line][-2:] == [
         "Pushing OCI image index with 1 tag...",
         "Successfully pushed hello_python at commit abc123d",
     ]

@@ -69,6 +69,7 @@ def test_tag_and_push_image_builds_when_commit_image_missing(house: House) -> No
         "Building OCI image index with platform transitions...",
         "✅ Built OCI image index containing 2 platform variants",
         "Pushing OCI image index with 3 tags...",
+        "Uploaded 5 blobs, 0.0 MB; 0 were there already",
         "Successfully pushed hello_python v1.0.0",
     ]
     assert (record.way, house.shelf.builds) == (Way.BUILD, 1)
