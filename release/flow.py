@@ -92,7 +92,7 @@ class _Release:
         self.announce(plan, found)
         if plan.way is Way.RETAG and found:
             return self.retag(found, plan.tags, observation)
-        return self.build(Way.BUILD, "Building OCI image index with platform transitions...")
+        return self.build(Way.BUILD, "Building OCI image index with platform transitions...", observation)
 
     def announce(self, plan: Plan, found: Inspection | None) -> None:
         """Say what was found, and what that leads to."""
@@ -120,12 +120,11 @@ class _Release:
         say(f"Successfully tagged {self.title} from existing commit image")
         return record
 
-    def fall_back(self, error: TaggingError, found: Inspection, observation: Observation) -> Record:
+    def fall_back(self, error: TaggingError, found: Inspection, first: Observation) -> Record:
         """imagetools has failed: build again where this tree may build the commit, else ask the registry itself."""
         with contextlib.suppress(Unanswered):
             # It may have written the version tag first, or somebody else has: another image there ends the matter.
-            observation = self.observe(Access.PUSH)
-            plan_tags(self.request, self.names, observation, str(found.digest))
+            plan_tags(self.request, self.names, self.observe(Access.PUSH), str(found.digest))
         try:
             if self.request.no_build:
                 raise Refused("Refused to build", "--no-build is given", "Leave it out.")
@@ -133,7 +132,7 @@ class _Release:
         except ReleaseError as refusal:
             return self.last_resort(error, refusal, found)
         self.say(f"Failed to tag existing image, falling back to rebuild: {error.why}")
-        return self.build(Way.FALLBACK, "Rebuilding image...")
+        return self.build(Way.FALLBACK, "Rebuilding image...", first)
 
     def last_resort(self, error: TaggingError, refusal: ReleaseError, found: Inspection) -> Record:
         """imagetools has failed, and nothing may be built here."""
@@ -163,8 +162,8 @@ class _Release:
         record = self.record(Way.RETAG, observation, results)
         return replace(record, manifest=found.manifest, engine=engine.name if self.request.version else None)
 
-    def build(self, way: Way, announcement: str) -> Record:
-        """Build the image and push it with all its tags."""
+    def build(self, way: Way, announcement: str, first: Observation) -> Record:
+        """Build the image and push it with all its tags; `first` is what led to that."""
         app = self.app or _look_up(self.request, self.config, self.outside)
         with self.outside.workshop().builder(self.request.commit, self.request.checkout) as builder:
             self.say(announcement)
@@ -175,7 +174,7 @@ class _Release:
             settle = self.settle(observation)
             report, results = push_image_with_tags(image, tags, self.client, settle, self.say)
         self.say(f"Successfully pushed {self.title}{' (after fallback)' if way is Way.FALLBACK else ''}")
-        return replace(self.record(way, observation, results), manifest=image.manifest, push=report)
+        return replace(self.record(way, first, results), manifest=image.manifest, push=report)
 
     def rehearse(self, plan: Plan, observation: Observation) -> Record:
         """Say what would be done (`--dry-run`)."""
