@@ -8,6 +8,7 @@ table. Times depend on the machine, so only the ratios of one run mean something
 import argparse
 import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,22 @@ MAX_REQUESTS, MAX_ROUND_TRIPS, MAX_ADDED_SECONDS = 11, 6, 0.3
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """What lies between us and the registry: seconds that each request, and that each new connection takes."""
+
+    name: str
+    request: float
+    connection: float
+
+
+NETWORKS = (
+    Network("this machine", 0.0, 0.0),
+    Network("20 ms a request", 0.02, 0.0),
+    Network("20 ms a round trip: requests and new connections", 0.02, 0.02),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Way:
     """One way to give an image two more names."""
 
@@ -49,10 +66,9 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a way took in the middle of all rounds at one latency."""
+    """What a way took in the middle of all rounds over one network."""
 
     way: str
-    latency: float
     seconds: float
     requests: int
     round_trips: int
@@ -85,10 +101,12 @@ def ways(release: Path) -> list[Way]:
 
 def measure(way: Way, proxy: FaultProxy, repository: str, commit: str, version: str) -> Cost:
     """Runs `way` once. Raises SystemExit with its own words when it fails."""
+    # Python itself, where `python3` is the shim of a version manager, which would be measured instead of us.
+    path = f"{Path(os.path.realpath(sys.executable)).parent}:{os.environ['PATH']}"
     proxy.forget_requests()
     began = time.perf_counter()
     for command in way.commands(repository, commit, version):
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path})
         if result.returncode:
             sys.exit(f"{way.name} failed: {' '.join(command)}\n{result.stderr}")
     seconds = time.perf_counter() - began
@@ -96,22 +114,23 @@ def measure(way: Way, proxy: FaultProxy, repository: str, commit: str, version: 
     return Cost(seconds, len(requests), round_trips(requests))
 
 
-def compare(all_ways: Sequence[Way], proxy: FaultProxy, repository: str, latency: float, rounds: int) -> list[Figures]:
+def compare(
+    all_ways: Sequence[Way], proxy: FaultProxy, repository: str, network: Network, rounds: int
+) -> list[Figures]:
     """Every way once a round, so that whatever slows the machine down for a while slows all of them."""
-    proxy.latency = latency
+    proxy.latency, proxy.connection_latency = network.request, network.connection
     costs: dict[str, list[Cost]] = {way.name: [] for way in all_ways}
     commits = itertools.cycle(COMMITS)
     for number in range(rounds + 1):
         for position, way in enumerate(all_ways):
-            # Rising, so that `latest` moves each time; the milliseconds keep the versions of all latencies apart.
-            version = f"v{round(latency * 1000) + 1}.{number}.{position}"
+            # Rising, so that `latest` moves each time.
+            version = f"v{NETWORKS.index(network) + 1}.{number}.{position}"
             cost = measure(way, proxy, repository, next(commits), version)
             if number:  # The first round only warms the caches.
                 costs[way.name].append(cost)
     return [
         Figures(
             name,
-            latency,
             statistics.median(cost.seconds for cost in of_way),
             max(cost.requests for cost in of_way),
             max(cost.round_trips for cost in of_way),
@@ -120,35 +139,33 @@ def compare(all_ways: Sequence[Way], proxy: FaultProxy, repository: str, latency
     ]
 
 
-def table(by_latency: dict[float, list[Figures]]) -> str:
+def table(results: list[list[Figures]]) -> str:
     """One line a way; the last way is the measure of the others."""
-    latencies = list(by_latency)
-    heads = [f"at {round(latency * 1000)} ms per request (against crane)" for latency in latencies]
+    heads = [f"{network.name} (against crane)" for network in NETWORKS]
     lines = ["| 2 tags on a two-platform index | requests | serial round trips | " + " | ".join(heads) + " |"]
-    lines.append("|---" * (3 + len(latencies)) + "|")
-    for row in zip(*by_latency.values(), strict=True):
+    lines.append("|---" * (3 + len(NETWORKS)) + "|")
+    for row in zip(*results, strict=True):
         times = [
-            f"{figures.seconds:.2f} s ({figures.seconds / by_latency[figures.latency][-1].seconds:.2f})"
-            for figures in row
+            f"{figures.seconds:.2f} s ({figures.seconds / of_all[-1].seconds:.2f})"
+            for figures, of_all in zip(row, results, strict=True)
         ]
         counts = f"{row[-1].requests} | {row[-1].round_trips}"
         lines.append(f"| {row[0].way} | {counts} | {' | '.join(times)} |")
     return "\n".join(lines)
 
 
-def missed(by_latency: dict[float, list[Figures]]) -> list[str]:
+def missed(results: list[list[Figures]]) -> list[str]:
     """The targets that these figures miss."""
-    without, delayed = list(by_latency.values())
-    ours, with_imagetools, imagetools, _ = without
+    ours, with_imagetools, imagetools, _ = results[0]
+    round_trips = max(of_all[0].round_trips for of_all in results[1:])
+    added = with_imagetools.seconds - imagetools.seconds
     targets = {
         f"at most {MAX_REQUESTS} requests with `--engine registry`: {ours.requests}": ours.requests <= MAX_REQUESTS,
-        f"at most {MAX_ROUND_TRIPS} serial round trips: {delayed[0].round_trips}": delayed[0].round_trips
-        <= MAX_ROUND_TRIPS,
-        f"no slower than crane at {round(delayed[0].latency * 1000)} ms": delayed[0].seconds <= delayed[-1].seconds,
-        f"at most {MAX_ADDED_SECONDS} s added to imagetools: {with_imagetools.seconds - imagetools.seconds:.2f} s": (
-            with_imagetools.seconds - imagetools.seconds <= MAX_ADDED_SECONDS
-        ),
+        f"at most {MAX_ROUND_TRIPS} serial round trips: {round_trips}": round_trips <= MAX_ROUND_TRIPS,
+        f"at most {MAX_ADDED_SECONDS} s added to imagetools: {added:.2f} s": added <= MAX_ADDED_SECONDS,
     }
+    for network, of_all in zip(NETWORKS[1:], results[1:], strict=True):
+        targets[f"no slower than crane at {network.name}"] = of_all[0].seconds <= of_all[-1].seconds
     for target, met in targets.items():
         print(f"- {'met' if met else 'MISSED'}: {target}")
     return [target for target, met in targets.items() if not met]
@@ -168,7 +185,7 @@ def push_twice(layout: Path, repository: Repository) -> None:
 def main(arguments: list[str]) -> int:
     """Exit status 1 when a target is missed."""
     parser = argparse.ArgumentParser(prog="retag", description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=9, help="measured rounds at each latency (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=9, help="measured rounds over each network (%(default)s)")
     parser.add_argument("--release", type=Path, required=True, help="the program to measure")
     parser.add_argument("--layout", type=Path, required=True, help="OCI layout of the image that is tagged")
     options = parser.parse_args(arguments)
@@ -180,12 +197,10 @@ def main(arguments: list[str]) -> int:
         repository = proxy.repository("bench/demo-hello_python")
         push_twice(options.layout.absolute(), registry.repository(repository.path))
         all_ways = ways(options.release.absolute())
-        by_latency = {
-            latency: compare(all_ways, proxy, str(repository), latency, options.rounds) for latency in (0.0, 0.02)
-        }
-    print(table(by_latency))
+        results = [compare(all_ways, proxy, str(repository), network, options.rounds) for network in NETWORKS]
+    print(table(results))
     print()
-    return 1 if missed(by_latency) else 0
+    return 1 if missed(results) else 0
 
 
 if __name__ == "__main__":

@@ -95,15 +95,23 @@ class FaultProxy:
     Args:
         upstream: HOST:PORT of the real registry.
         latency: seconds added to each request.
+        connection_latency: seconds added to each new connection, which costs a round trip of its own.
         tls: speak TLS with this context.
         host: the address it listens on, and under which it is known.
     """
 
     def __init__(
-        self, upstream: str, *, latency: float = 0.0, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+        self,
+        upstream: str,
+        *,
+        latency: float = 0.0,
+        connection_latency: float = 0.0,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.upstream = upstream
         self.latency = latency
+        self.connection_latency = connection_latency
         self._host = host
         self._lock = threading.Lock()
         self._faults: list[list[int | Fault]] = []
@@ -271,6 +279,10 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             """Nothing: there is a record."""
+
+        def setup(self) -> None:
+            time.sleep(proxy.connection_latency)
+            super().setup()
 
         def handle_request(self) -> None:
             self.started = time.monotonic()
