@@ -69,7 +69,8 @@ def test_a_cache_folder_that_cannot_be_written(machine: Host) -> None:
 
 
 def test_a_mirror_that_does_not_answer(machine: Host) -> None:
-    result = machine.run("true", environment={"APT_CONFIG": _apt_settings(machine, Acquire__http__Proxy=NOBODY_LISTENS)})
+    settings = _apt_settings(machine, Acquire__http__Proxy=NOBODY_LISTENS)
+    result = machine.run("true", environment={"APT_CONFIG": settings})
     assert_error(result, "read Debian's package lists", "127.0.0.1:9", "'apt-get update' must work")
     assert machine.roots == machine.half_made == []
 
@@ -121,8 +122,8 @@ def test_a_kernel_that_allows_no_user_namespaces(machine: Host) -> None:
 
 def _map_all_users(pid: int) -> None:
     """Gives the user namespace of a process, once it has one, the users of this one."""
-    ours = os.readlink("/proc/self/ns/user")
-    while os.readlink(f"/proc/{pid}/ns/user") == ours:
+    ours = Path("/proc/self/ns/user").readlink()
+    while Path(f"/proc/{pid}/ns/user").readlink() == ours:
         pass
     for kind in ("uid_map", "gid_map"):
         Path(f"/proc/{pid}/{kind}").write_text("0 0 65536\n")

@@ -21,10 +21,10 @@ SECONDS_TO_BUILD = 240
 
 
 def outside() -> list[str]:
-    """What to put before a command so that it runs as on a machine outside: nothing, or a view of this one without the mark.
+    """What to put before a command so that it runs as on a machine outside.
 
-    The tests themselves run inside where `bazelw` had to enter a devroot to run them. Every link of the chain becomes the
-    next one (exec), so a signal to the started process reaches the command.
+    That is nothing, or a view of this machine without the mark of a devroot, where `bazelw` had to enter one to run the
+    tests. Every link of the chain becomes the next one (exec), so a signal to the started process reaches the command.
     """
     if not MARKER.exists() or not MARKER.stat().st_size:
         return []
