@@ -21,8 +21,13 @@ def keep_bytecode() -> None:
         sys.dont_write_bytecode = False
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the command line of this process, and exit."""
     keep_bytecode()
-    from release.command_line import main
+    from release import command_line
 
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command_line.main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
