@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.devroot.host import WORKSPACE, Host, host, outside
+from tests.devroot.host import WORKSPACE, Host, host, outside, with_mounts
 
 
 @pytest.fixture(scope="module")
@@ -119,16 +119,15 @@ def test_paths_that_the_configuration_names_are_there(machine: Host) -> None:
     (machine.folder / "corporate.pem").write_text("a certificate\n")
     # A host with these in its /usr/local.
     place = "/usr/local/share"
-    rights = ["--user", "--map-current-user", "--keep-caps"] if os.geteuid() else []
     prepare = (
         f"mount -t tmpfs none {place} && mkdir -p {place}/ours {place}/wheels && "
-        f'cp {machine.folder}/corporate.pem {place}/ours && cp {wheels}/a.whl {place}/wheels && exec "$@"'
+        f"cp {machine.folder}/corporate.pem {place}/ours && cp {wheels}/a.whl {place}/wheels"
     )
     result = machine.run(
         "sh",
         "-c",
         f"cat {place}/wheels/a.whl {place}/ours/corporate.pem; ls {place}; touch {place}/wheels/b.whl",
-        before=["unshare", "--mount", *rights, "--", "sh", "-c", prepare, "sh"],
+        before=with_mounts(prepare),
         environment={"PIP_FIND_LINKS": f"file://{place}/wheels", "SSL_CERT_FILE": "/nowhere"},
     )
     assert result.stdout.splitlines()[:2] == ["a wheel", "a certificate"], result.stderr

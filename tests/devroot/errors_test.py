@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.devroot.host import OTHER_USER, Host, host
+from tests.devroot.host import OTHER_USER, Host, host, with_mounts
 
 NOBODY_LISTENS = "http://127.0.0.1:9"
 
@@ -37,7 +37,20 @@ def assert_error(result: subprocess.CompletedProcess[str], what: str, why: str, 
 def test_a_machine_without_apt(machine: Host) -> None:
     programs = machine.folder / "programs"
     programs.mkdir()
-    for name in ("bash", "cat", "dirname", "flock", "grep", "mkdir", "mount", "rm", "sh", "sha256sum", "unshare"):
+    for name in (
+        "bash",
+        "cat",
+        "dirname",
+        "flock",
+        "grep",
+        "mkdir",
+        "mount",
+        "rm",
+        "setpriv",
+        "sh",
+        "sha256sum",
+        "unshare",
+    ):
         (programs / name).symlink_to(shutil.which(name) or name)
     result = machine.run("true", environment={"PATH": str(programs)})
     assert_error(result, "there is no apt", "'apt-get' or 'dpkg' is not on PATH", "install Bazelisk")
@@ -52,15 +65,13 @@ def test_a_disk_that_becomes_full_during_the_build(machine: Host) -> None:
     # The build sees 3.1 GB free, and then somebody else takes them.
     begun = f"ls -d {machine.cache}/building.*/root/usr"
     fill = f"while ! {begun}; do sleep 0.1; done; fallocate --length 3050M {machine.cache}/other"
-    result = machine.run("true", before=_with_disk(machine, "3100m", f"({fill}) >/dev/null 2>&1 &"))
+    result = machine.run("true", before=_with_disk(machine, "3100m", f"({fill}) >/dev/null 2>&1 &\ntrue"))
     assert_error(result, "the disk is full", "No space left on device", "free 3 GB")
 
 
-def _with_disk(machine: Host, size: str, then: str = "") -> list[str]:
+def _with_disk(machine: Host, size: str, then: str = "true") -> list[str]:
     """What to put before a command so that its cache folder is on a disk of that size."""
-    rights = ["--user", "--map-current-user", "--keep-caps"] if os.geteuid() else []
-    script = f'mount -t tmpfs -o size={size} none {machine.folder}/cache || exit; {then} exec "$@"'
-    return ["unshare", "--mount", *rights, "--", "sh", "-c", script, "sh"]
+    return with_mounts(f"mount -t tmpfs -o size={size} none {machine.folder}/cache || exit; {then}")
 
 
 def test_a_cache_folder_that_cannot_be_written(machine: Host) -> None:

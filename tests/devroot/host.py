@@ -24,13 +24,21 @@ def outside() -> list[str]:
     """What to put before a command so that it runs as on a machine outside.
 
     That is nothing, or a view of this machine without the mark of a devroot, where `bazelw` had to enter one to run the
-    tests. Every link of the chain becomes the next one (exec), so a signal to the started process reaches the command.
+    tests.
     """
     if not MARKER.exists() or not MARKER.stat().st_size:
         return []
+    return with_mounts(f"mount --bind /dev/null {MARKER}")
+
+
+def with_mounts(script: str) -> list[str]:
+    """What to put before a command so that it sees mounts that a shell script has made, and nobody else does.
+
+    Every link of the chain becomes the next one (exec), so a signal to the started process reaches the command.
+    """
     rights = ["--user", "--map-current-user", "--keep-caps"] if os.geteuid() else []
-    hide = f'mount --bind /dev/null {MARKER} && exec "$@"'
-    return ["unshare", "--mount", *rights, "--", "sh", "-c", hide, "sh"]
+    go_on = 'exec setpriv --ambient-caps=-all --inh-caps=-all -- "$@"'
+    return ["unshare", "--mount", *rights, "--", "sh", "-c", f"{script} || exit\n{go_on}", "sh"]
 
 
 def as_other_user() -> list[str]:
