@@ -120,12 +120,12 @@ def test_a_changed_package_list_makes_another_root_and_the_old_one_goes_when_not
 
     living_there.kill()
     living_there.wait()
-    made.packages.write_text("procps\n")
-    third = made.run("ps")
-    assert third.returncode == 0
-    assert f"removing {old}" in third.stderr
-    assert old not in made.roots
-    assert len(made.roots) == 2, "the second was in use a moment ago"
+    assert made.run("true").returncode == 0
+    for _ in range(200):
+        if old not in made.roots:
+            break
+        time.sleep(0.05)
+    assert len(made.roots) == 1
 
 
 def _make_older(root: Path) -> None:
