@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,12 +28,15 @@ class BazelBuilder:
     """Builds in a workspace as it stands."""
 
     bazel: Bazel
+    see_unchanged: Callable[[], None] = lambda: None
+    """Called after the build: raises when the workspace is no longer what it was to be built from."""
 
     def build(self, target: str) -> BuiltImage:
         """See Builder."""
         with tempfile.TemporaryDirectory(prefix="slipway-build-") as folder:
             events = Path(folder, "events.json")
             self.bazel.run("build", *build_arguments(target, events))
+            self.see_unchanged()
             with events.open(encoding="utf-8") as lines:
                 outputs = read_build_events(lines, target)
         return image_of(outputs, target, partial(self._download, target))

@@ -43,7 +43,11 @@ class SourceTree:
         head = self._git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").output.strip()
         if head != full:
             raise _refused(commit, f"the working tree is at commit {head[:12] or '(none)'}")
-        changes = self._git("status", "--porcelain").output.splitlines()
+        # Said in full, since a user's settings may hide what is new or in a submodule.
+        status = self._git("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none")
+        if status.status != 0:
+            raise _refused(commit, f"git cannot tell whether the working tree has changes: {_words(status)}")
+        changes = status.output.splitlines()
         if changes:
             more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
             names = ", ".join(change[3:] for change in changes[:_SHOWN])
@@ -91,11 +95,17 @@ class SourceTree:
 
     def _git(self, *arguments: str) -> Finished:
         try:
-            return run_child(["git", *arguments], directory=self.workspace)
-        except FileNotFoundError:
+            return run_child(["git", *arguments], environment=_environment(), directory=self.workspace)
+        except OSError as error:
             raise Refused(
-                "Refused to build a commit", "git is not on PATH to tell which one the tree is", "Install git."
+                "Refused to build a commit", f"git cannot be run to tell which one the tree is: {error}", "Install git."
             ) from None
+
+
+def _environment() -> dict[str, str]:
+    """Without what a git hook is told of its own repository: the workspace's is meant, whoever calls."""
+    told = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
+    return {name: value for name, value in os.environ.items() if name not in told}
 
 
 def _refused(commit: str, why: str) -> Refused:

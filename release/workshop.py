@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -56,7 +57,8 @@ class BazelWorkshop:
         """See Workshop."""
         self.check_may_build(commit, checkout)
         if commit is None or not checkout:
-            yield BazelBuilder(self.bazel)
+            # Seen again after the build, during which somebody may have gone on editing.
+            yield BazelBuilder(self.bazel, partial(self.check_may_build, commit, checkout))
             return
         with self._tree.checked_out(commit, _cache_folder(self.environment)) as copy:
             # A server of its own, which ends soon, since the next checkout may be far away.

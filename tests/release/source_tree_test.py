@@ -78,6 +78,28 @@ def test_of_many_changes_only_a_few_are_named(tree: SourceTree, repository: Path
     assert "new0, new1, new2 and 2 more" in refused(tree, git(repository, "rev-parse", "HEAD"))
 
 
+def test_a_tree_that_git_cannot_judge_is_refused(tree: SourceTree, repository: Path) -> None:
+    (repository / ".git/index").write_bytes(b"nonsense")
+    said = refused(tree, git(repository, "rev-parse", "HEAD"))
+    assert "git cannot tell whether the working tree has changes" in said
+
+
+def test_new_files_count_whatever_a_user_has_configured(tree: SourceTree, repository: Path) -> None:
+    git(repository, "config", "status.showUntrackedFiles", "no")
+    (repository / "new").touch()
+    assert "changes that are not committed: new" in refused(tree, git(repository, "rev-parse", "HEAD"))
+
+
+def test_the_workspace_is_judged_even_where_a_hook_names_another_repository(
+    tree: SourceTree, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = git(repository, "rev-parse", "HEAD")
+    (tmp_path / "other").mkdir()
+    git(tmp_path / "other", "init")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    tree.check_is(head)
+
+
 def test_a_commit_that_git_does_not_have_is_refused(tree: SourceTree) -> None:
     said = refused(tree, "0123456789")
     assert "git does not have it" in said
