@@ -108,6 +108,8 @@ def command(json_file: str | None, config_file: str | None, **wishes: Any) -> No
     console = standard_error()
     request = read_request(**wishes)
     config = read_config(config_file, environment)
+    if json_file not in (None, "-"):
+        check_record_file(str(json_file), environment)
     record = tag_and_push_image(request, config, outside_world(request, config, console, environment))
     if json_file is not None:
         write_record(record, json_file, environment)
@@ -180,17 +182,37 @@ def start_local_registry(registry: str, console: Console) -> None:
         return  # The client tries again, and says what is wrong.
 
 
+def check_record_file(file: str, environment: Mapping[str, str]) -> None:
+    """See that a record can be written there, before anything is released. Raises InvalidRequest."""
+    path = calling_directory(environment) / file
+    why = None
+    if not file or path.is_dir():
+        why = "it is a folder"
+    elif not path.parent.is_dir():
+        why = f"there is no folder {path.parent}"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        why = "it may not be written"
+    if why:
+        raise InvalidRequest(f"Cannot write a record to {file or 'a file without a name'}", why, "Name another --json.")
+
+
 def write_record(record: Record, file: str, environment: Mapping[str, str]) -> None:
-    """Write the record, whole or not at all."""
+    """Write the record: a regular file whole or not at all, and whatever else is there (a pipe, /dev/null) as it is."""
     if file == "-":
         sys.stdout.write(record.to_json())
         sys.stdout.flush()
         return
-    path = calling_directory(environment) / file
+    path = (calling_directory(environment) / file).resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(record.to_json(), encoding="utf-8")
-        beside.replace(path)
+        if path.exists() and not path.is_file():
+            path.write_text(record.to_json(), encoding="utf-8")
+            return
+        try:
+            beside.write_text(record.to_json(), encoding="utf-8")
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
         raise ReleaseError(
             f"Cannot write the record to {path}", str(error), "The release itself is done; it can be repeated at will."

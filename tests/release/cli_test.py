@@ -79,13 +79,30 @@ def test_the_record_goes_to_a_file_of_the_folder_that_the_call_came_from(
     assert [path.name for path in tmp_path.glob("*record*")] == ["record.json"]
 
 
-def test_a_record_that_cannot_be_written_is_a_failure_of_a_release_that_is_done(
-    elsewhere: Path, retag: list[str], house: House
+@pytest.mark.parametrize(
+    ("file", "why"), [("", "a folder"), (".", "a folder"), ("nowhere/record.json", "there is no folder")]
+)
+def test_a_record_that_could_not_be_written_ends_a_release_before_it_begins(
+    elsewhere: Path, house: House, retag: list[str], file: str, why: str
 ) -> None:
-    outcome = call(elsewhere, *retag, "--json", "no/such/folder.json")
-    assert outcome.returncode == 1
-    assert "no/such/folder.json" in outcome.stderr
-    assert "v1.0.0" in house.tags()
+    outcome = call(elsewhere, *retag, "--json", file)
+    assert outcome.returncode == 2
+    assert why in outcome.stderr
+    assert house.tags() == {COMMIT: house.shelf.image.digest}
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_record_goes_into_a_pipe_and_through_a_link_without_replacing_them(elsewhere: Path, retag: list[str]) -> None:
+    (elsewhere / "link").symlink_to("target.json")
+    assert call(elsewhere, *retag, "--json", "link").returncode == 0
+    assert (elsewhere / "link").is_symlink()
+    assert json.loads((elsewhere / "target.json").read_text())["version"] == "v1.0.0"
+
+    os.mkfifo(elsewhere / "pipe")
+    with subprocess.Popen(["cat", elsewhere / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+        assert call(elsewhere, *retag, "--json", "pipe").returncode == 0
+        assert json.loads(reader.communicate(timeout=30)[0])["version"] == "v1.0.0"
+    assert (elsewhere / "pipe").is_fifo()
 
 
 @pytest.mark.parametrize(
