@@ -66,7 +66,7 @@ class Bazel:
         call = [self.program, *self.startup_options, *arguments]
         try:
             return run_child(call, environment=self.environment, directory=self.workspace, show_errors=show_errors)
-        except (FileNotFoundError, PermissionError) as error:
+        except OSError as error:
             raise ReleaseError(
                 f"Cannot run {self._name(arguments)}",
                 str(error),

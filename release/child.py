@@ -38,7 +38,7 @@ def run_child(
         show_errors: let the program's standard error through to this one's, rather than capture it.
 
     Raises:
-        FileNotFoundError: there is no such program.
+        OSError: there is no such program, or it cannot be run.
         BaseException: whatever interrupted this program, after the other one has ended.
     """
     child = subprocess.Popen(

@@ -66,7 +66,7 @@ class Imagetools:
         shown = " ".join(command[:4])
         try:
             finished = run_child(command)
-        except (FileNotFoundError, PermissionError) as error:
+        except OSError as error:
             raise EngineMissing(f"{shown} cannot be run", str(error), _HOW_TO_DO_WITHOUT) from None
         if finished.status == 0:
             return

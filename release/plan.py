@@ -97,7 +97,7 @@ def _not_built(request: Request, found: Inspection) -> Refused | Unasked:
         return Unasked(
             f"Cannot tell whether there is an image for commit {request.short_commit}: {found.reference}",
             found.reason,
-            "Run the same command again when the registry answers.",
+            found.error.remedy if found.error else "Run the same command again when the registry answers.",
         )
     return Refused(
         f"There is no complete image for commit {request.short_commit}: {found.reference}",
