@@ -25,6 +25,7 @@ Result = TypeVar("Result")
 
 _FIRST_WAIT = 0.25
 _LONGEST_WAIT = 8.0
+_NOTICED = 1.0  # Seconds of waiting that are worth a line.
 _REDIRECTS = 5
 _GO_DURATION = re.compile(r"retry-after:\s*((?:[0-9]+(?:\.[0-9]*)?(?:h|ms|m|s|us|µs|ns))+)", re.IGNORECASE)
 _GO_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -149,8 +150,8 @@ class Sender:
                 self._hold(failure, wait)
 
     def wait(self, text: str, seconds: float) -> None:
-        """Tell about a wait, count it and sleep."""
-        if self._on_wait is not None:
+        """Count a wait and sleep, and tell about it where a person would notice: requests side by side all wait."""
+        if self._on_wait is not None and seconds >= _NOTICED:
             self._on_wait(text)
         with self._lock:
             self._waited += seconds
