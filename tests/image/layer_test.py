@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import json
 import os
 import random
 import struct
@@ -10,11 +11,12 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.image.listing import listing
-from tools.image.compression import BLOCK, GzipWriter
+from tools.image.compression import COMPRESSIONS, CompressedWriter
 from tools.image.entries import Entry, LayerError, Tree, bytes_entry
 from tools.image.layer import LayerFacts, write_layer
 
@@ -55,6 +57,36 @@ def test_digest_size_and_diff_id_are_those_of_the_bytes() -> None:
     assert facts.diff_id == f"sha256:{hashlib.sha256(gzip.decompress(blob)).hexdigest()}"
 
 
+def test_a_layer_lists_its_entries_in_the_order_of_the_archive() -> None:
+    lines = io.BytesIO()
+    write_layer(Tree(ALL_KINDS).entries(), io.BytesIO(), machine=None, listing=lines)
+    listed = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert listed[1:3] == [
+        {
+            "path": "bin/also",
+            "kind": "file",
+            "mode": "4755",
+            "uid": 1,
+            "gid": 2,
+            "size": 10,
+            "sha256": hashlib.sha256(b"#!/bin/sh\n").hexdigest(),
+        },
+        {"path": "bin/link", "kind": "symlink", "mode": "0777", "uid": 0, "gid": 0, "target": "../elsewhere"},
+    ]
+    assert [entry["path"] for entry in listed] == [entry.path for entry in Tree(ALL_KINDS).entries()]
+    assert all(line.startswith(b'{"path":"') for line in lines.getvalue().splitlines())
+
+
+def test_a_zstd_layer_holds_the_same_archive() -> None:
+    out = io.BytesIO()
+    facts = write_layer(Tree(ALL_KINDS).entries(), out, machine=None, compression="zstd")
+    archive = zstandard.ZstdDecompressor().stream_reader(out.getvalue(), read_across_frames=True).read()
+    blob, other = written(Tree(ALL_KINDS).entries())
+    assert archive == gzip.decompress(blob)
+    assert (facts.media_type, facts.diff_id) == ("application/vnd.oci.image.layer.v1.tar+zstd", other.diff_id)
+    assert facts.digest == f"sha256:{hashlib.sha256(out.getvalue()).hexdigest()}"
+
+
 def test_an_empty_layer_is_an_archive_without_members() -> None:
     blob, _ = written([])
     with tarfile.open(fileobj=io.BytesIO(blob), mode="r:gz") as archive:
@@ -64,11 +96,11 @@ def test_an_empty_layer_is_an_archive_without_members() -> None:
 def test_bytes_do_not_depend_on_threads_order_umask_time_zone_locale_or_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noise = random.Random(0).randbytes(3 * BLOCK + 17)
+    noise = random.Random(0).randbytes(3 * COMPRESSIONS["gzip"].block + 17)
     entries = [
         *ALL_KINDS,
         bytes_entry("data/noise", noise, origin="t"),
-        bytes_entry("data/zero", bytes(BLOCK), origin="t"),
+        bytes_entry("data/zero", bytes(COMPRESSIONS["gzip"].block), origin="t"),
     ]
     reference, _ = written(Tree(entries).entries(), threads=1)
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
@@ -87,7 +119,7 @@ def test_bytes_do_not_depend_on_threads_order_umask_time_zone_locale_or_folder(
 @given(st.lists(st.binary(max_size=3000), max_size=20), st.integers(1, 3))
 def test_what_goes_through_the_compressor_comes_out_of_gzip(parts: list[bytes], threads: int) -> None:
     out = io.BytesIO()
-    with GzipWriter(out, threads) as stream:
+    with CompressedWriter(out, COMPRESSIONS["gzip"], threads) as stream:
         for part in parts:
             stream.write(part)
     assert gzip.decompress(out.getvalue()) == b"".join(parts)
@@ -115,7 +147,13 @@ def test_any_files_come_out_of_a_layer_as_they_went_in(files: dict[str, bytes]) 
 
 @pytest.mark.parametrize(("machine", "number"), [("amd64", 62), ("arm64", 183)])
 def test_programs_for_the_right_machine_pass(machine: str, number: int) -> None:
-    written([bytes_entry("a", elf(number), origin="t")], machine)
+    _, facts = written([bytes_entry("a", elf(number), origin="t")], machine)
+    assert facts.machine == machine
+
+
+def test_a_layer_without_programs_is_for_no_machine() -> None:
+    _, facts = written([bytes_entry("a", b"\x7fELF", origin="t"), bytes_entry("b", b"text", origin="t")], "amd64")
+    assert facts.machine is None
 
 
 @pytest.mark.parametrize(
