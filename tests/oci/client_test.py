@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,14 @@ from tests.support.registry import LocalRegistry
 from tests.support.tools import tool
 from tools.oci.client import RegistryClient, UploadOutcome
 from tools.oci.digest import digest_of
-from tools.oci.errors import BlobMismatch, InvalidManifest, InvalidReference, NotFound, Refused
+from tools.oci.errors import (
+    BlobMismatch,
+    InvalidManifest,
+    InvalidReference,
+    InvalidResponse,
+    NotFound,
+    Refused,
+)
 from tools.oci.manifest import OCI_INDEX, Descriptor, ImageManifest, Platform, parse_manifest
 from tools.oci.publication import push_index
 from tools.oci.reference import Repository
@@ -27,6 +35,13 @@ def run(name: str, *arguments: str) -> str:
     result = subprocess.run([*tool(name), *arguments], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def sent_blob(client: RegistryClient, repository: Repository, maker: ImageMaker, content: bytes) -> Descriptor:
+    """A blob that is in the registry."""
+    blob = maker.blob(content)
+    client.upload_blob(repository, blob, lambda: maker.blobs.open(blob.digest))
+    return blob
 
 
 def methods(registry: LocalRegistry) -> list[str]:
@@ -324,3 +339,40 @@ def test_a_client_survives_a_restart_of_the_registry(tmp_path: Path, maker: Imag
         # The kept connections are all stale now; nothing of that is a failure.
         assert client.get_manifest(repository.digest(index.digest)) == index
         assert client.traffic.retries == 0
+
+
+def test_a_blob_is_streamed_into_a_file(
+    registry: LocalRegistry, client: RegistryClient, maker: ImageMaker, path: str, tmp_path: Path
+) -> None:
+    content = bytes(range(256)) * 20_000  # several blocks
+    blob = sent_blob(client, registry.repository(path), maker, content)
+    registry.forget_requests()
+    with (tmp_path / "out").open("w+b") as out:
+        client.download_blob(registry.repository(path), blob, out)
+    assert (tmp_path / "out").read_bytes() == content
+    assert methods(registry) == ["GET"]
+
+
+@pytest.mark.parametrize("content", [b"", b"small"])
+def test_a_small_blob_is_read(
+    registry: LocalRegistry, client: RegistryClient, maker: ImageMaker, path: str, content: bytes
+) -> None:
+    repository = registry.repository(path)
+    assert client.read_blob(repository, sent_blob(client, repository, maker, content)) == content
+
+
+def test_a_blob_that_is_not_there_is_not_found(registry: LocalRegistry, client: RegistryClient, path: str) -> None:
+    repository = registry.repository(path)
+    with pytest.raises(NotFound, match=r"BLOB_UNKNOWN|NAME_UNKNOWN") as caught:
+        client.read_blob(repository, Descriptor("any", NOWHERE, 5))
+    assert f"{repository}@{NOWHERE}" in caught.value.what
+
+
+@pytest.mark.parametrize(("announced", "why"), [(4, "more than 4 bytes, 4 were"), (6, "5 bytes, 6 were")])
+def test_a_blob_of_another_size_than_announced_is_refused(
+    registry: LocalRegistry, client: RegistryClient, maker: ImageMaker, path: str, announced: int, why: str
+) -> None:
+    repository = registry.repository(path)
+    blob = sent_blob(client, repository, maker, b"small")
+    with pytest.raises(InvalidResponse, match=why):
+        client.read_blob(repository, replace(blob, size=announced))

@@ -137,6 +137,31 @@ def test_a_helper_that_is_not_there_is_named_with_the_file_that_names_it(no_logi
 
 
 @pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo the vault is locked; exit 1", "the vault is locked"),
+        ("echo the vault is locked >&2; exit 1", "the vault is locked"),
+        ("exit 3", "it ended with 3"),
+        ("echo hidden", "not that of a credential helper"),
+        ("""echo '["hidden"]'""", "not that of a credential helper"),
+        ("""echo '{"Username": "alice"}'""", "not that of a credential helper"),
+        ("""echo '{"Username": "alice", "Secret": ["hidden"]}'""", "not that of a credential helper"),
+    ],
+)
+def test_a_helper_that_fails_is_named_with_its_own_words_unless_they_may_be_secret(
+    no_login: Path, helpers: Path, script: str, why: str
+) -> None:
+    helper = helpers / "docker-credential-odd"
+    helper.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    helper.chmod(0o755)
+    write(no_login, {"credsStore": "odd"})
+    with pytest.raises(CredentialsError, match=why) as caught:
+        DockerCredentials().find("ghcr.io")
+    assert "docker-credential-odd" in caught.value.what
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("content", "why"),
     [
         ('{"auths": {"ghcr.io": {"auth": "c2VjcmV0"', "not JSON"),

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from email.utils import formatdate
 from http.client import HTTPMessage
 from pathlib import Path
@@ -25,7 +26,7 @@ from tests.support.registry import LocalRegistry
 from tests.support.tools import tool
 from tools.oci.client import RegistryClient, UploadOutcome
 from tools.oci.errors import Forbidden, InvalidResponse, OciError, Refused, Throttled, Unavailable
-from tools.oci.manifest import MAX_MANIFEST_SIZE, OCI_INDEX, ImageIndex
+from tools.oci.manifest import MAX_MANIFEST_SIZE, OCI_INDEX, Descriptor, ImageIndex
 from tools.oci.parallel import run_all
 from tools.oci.publication import push_index
 from tools.oci.reference import Reference
@@ -443,6 +444,71 @@ def test_a_push_through_a_bad_line_arrives_whole(
     push_index(patient, proxy.repository(path), index.descriptor, maker.blobs)
     write_tag(patient, proxy.repository(path).tag("v1"), index)
     assert patient.get_manifest(proxy.repository(path).tag("v1")) == index
+
+
+# Downloads
+
+
+@pytest.fixture
+def blob(
+    client: RegistryClient, registry: LocalRegistry, proxy: FaultProxy, maker: ImageMaker, path: str
+) -> Descriptor:
+    """A blob of several blocks that is in the registry."""
+    blob = maker.blob(f"a blob of {path}".encode() * 100_000)
+    client.upload_blob(registry.repository(path), blob, lambda: maker.blobs.open(blob.digest))
+    proxy.forget_requests()
+    return blob
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(answer=Answer(503)), Fault(reset_after=0), Fault(keep=2_000_000), Fault(lose_answer=True)]
+)
+def test_a_download_that_breaks_is_begun_again(
+    proxy: FaultProxy, patient: RegistryClient, maker: ImageMaker, path: str, blob: Descriptor, fault: Fault
+) -> None:
+    proxy.inject(fault)
+    assert patient.read_blob(proxy.repository(path), blob) == maker.blobs.read(blob.digest)
+    assert patient.traffic.retries == 1
+
+
+def test_a_download_that_breaks_off_each_time_says_so(
+    proxy: FaultProxy, hasty: RegistryClient, path: str, blob: Descriptor
+) -> None:
+    proxy.inject(Fault(times=0, keep=2_000_000))
+    with pytest.raises(Unavailable, match="the answer broke off"):
+        hasty.read_blob(proxy.repository(path), blob)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda body: body[:-1] + b"!", "its content is sha256:"),
+        (lambda body: body[:-1], "bytes, {size} were announced"),
+        (lambda body: body + b"!", "more than {size} bytes"),
+    ],
+)
+def test_a_download_of_something_else_is_refused_at_once(
+    proxy: FaultProxy,
+    patient: RegistryClient,
+    path: str,
+    blob: Descriptor,
+    change: Callable[[bytes], bytes],
+    why: str,
+) -> None:
+    proxy.inject(Fault(change=lambda answer: replace(answer, body=change(answer.body))))
+    with pytest.raises(InvalidResponse, match=why.format(size=blob.size)) as caught:
+        patient.read_blob(proxy.repository(path), blob)
+    assert f"{proxy.repository(path)}@{blob.digest}" in caught.value.what
+    assert len(proxy.requests()) == 1
+
+
+def test_a_download_is_followed_to_where_the_registry_keeps_it(
+    proxy: FaultProxy, patient: RegistryClient, maker: ImageMaker, path: str, blob: Descriptor
+) -> None:
+    elsewhere = {"Location": f"/v2/{path}/blobs/{blob.digest}?signature=hidden"}
+    proxy.inject(Fault(answer=Answer(307, elsewhere, b"<a>Temporary Redirect</a>")))
+    assert patient.read_blob(proxy.repository(path), blob) == maker.blobs.read(blob.digest)
+    assert statuses(proxy) == [307, 200]
 
 
 # Tags

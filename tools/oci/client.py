@@ -7,6 +7,8 @@ definite 404, Unanswered (Unauthorized, Forbidden, Throttled, Unavailable, Inval
 from __future__ import annotations
 
 import enum
+import hashlib
+import io
 import json
 import re
 import threading
@@ -39,7 +41,7 @@ from tools.oci.manifest import (
 )
 from tools.oci.reference import Reference, Repository, check_registry, is_tag
 from tools.oci.retrying import Sender, Transient, backoff, is_tls_missing, join_url, same_origin, server_words, shown
-from tools.oci.transport import UPLOAD_SECONDS, Body, Request, Response, is_loopback
+from tools.oci.transport import UPLOAD_SECONDS, Body, Request, Response, Sink, is_loopback
 
 Result = TypeVar("Result")
 
@@ -287,6 +289,30 @@ class RegistryClient:
             raise self._nonsense(what, f"it says that its digest is {response.header('Docker-Content-Digest')[:140]!r}")
         return True
 
+    def download_blob(self, repository: Repository, blob: Descriptor, out: BinaryIO) -> None:
+        """Stream a blob's content into an empty file, checked against its digest and size on the way (one GET).
+
+        The file is begun anew for each attempt; it holds the blob only if this returns.
+        """
+        what = f"cannot fetch blob {repository}@{blob.digest}"
+        taken = _Taken(out, blob.digest)
+        request = self._request("GET", repository, f"blobs/{blob.digest}")
+        request = replace(request, sink=Sink(taken.start, blob.size))
+        response = self._send(request, self._scopes(repository, Access.PULL), what)
+        if response.status != 200:
+            raise self._refusal(response, what)
+        if response.oversize or taken.size != blob.size:
+            found = f"more than {blob.size}" if response.oversize else f"{taken.size}"
+            raise self._nonsense(what, f"its content has {found} bytes, {blob.size} were announced")
+        if taken.digest != blob.digest:
+            raise self._nonsense(what, f"its content is {taken.digest}")
+
+    def read_blob(self, repository: Repository, blob: Descriptor) -> bytes:
+        """Fetch and check a small blob (one GET): its descriptor's size is how much memory it may take."""
+        content = io.BytesIO()
+        self.download_blob(repository, blob, content)
+        return content.getvalue()
+
     def upload_blob(
         self,
         repository: Repository,
@@ -482,6 +508,33 @@ class RegistryClient:
             f"{self.registry} does not answer like a registry: {why}",
             f"Check that {self.registry} is the registry, and what stands before it (proxy, login page).",
         )
+
+
+class _Taken:
+    """What of a blob has been written to a file in the latest attempt: its size and digest."""
+
+    def __init__(self, out: BinaryIO, digest: str) -> None:
+        self._out = out
+        self._algorithm = digest.partition(":")[0]
+        self.start()
+
+    def start(self) -> Callable[[bytes], None]:
+        """Empty the file for an attempt, and return what takes its content."""
+        self._out.seek(0)
+        self._out.truncate()
+        self.size = 0
+        self._hash = hashlib.new(self._algorithm)
+        return self._take
+
+    @property
+    def digest(self) -> str:
+        """Of what has been taken."""
+        return f"{self._algorithm}:{self._hash.hexdigest()}"
+
+    def _take(self, block: bytes) -> None:
+        self._out.write(block)
+        self._hash.update(block)
+        self.size += len(block)
 
 
 def _authorized(request: Request, authorization: str | None) -> Request:

@@ -3,16 +3,14 @@
 `$DOCKER_CONFIG/config.json` (else ~/.docker/config.json) in all its forms: `credHelpers`, `credsStore`, and `auths`
 with `auth`, `username`/`password`, `identitytoken` or `registrytoken`. In this order, as Docker does.
 
-The file is read here; helpers (`docker-credential-NAME`) are run by the docker SDK's code. Its own reader of the file
-would do as well, but importing the SDK takes about 100 ms, which a plain login or none should not pay; a helper is a
-process to start anyway. The tests hold both readers against each other.
+Not by the docker SDK: importing it takes about 100 ms, and base images are fetched by a Python that has no packages.
+The tests hold both readers against each other.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import warnings
 from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +24,10 @@ _DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 """Under what name Docker keeps the login of Docker Hub."""
 
 _TOKEN_USER = "<token>"  # a helper's user name when its secret is an identity token
+
+_NO_LOGIN = "credentials not found in native keychain"
+"""What every helper says of a server that it has no login for (docker-credential-helpers, "Development")."""
+_HELPER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,26 +121,34 @@ def _credential(entry: dict[str, Any], key: str, path: Path) -> Credential | Non
 
 
 def _ask_helper(helper: str, server: str, path: Path) -> Credential | None:
-    from docker.credentials import Store  # slow to import, see above
-    from docker.credentials.errors import CredentialsNotFound, StoreError
+    import subprocess  # rarely needed
 
+    program = f"docker-credential-{helper}"
+    what = f"cannot get the login for {server} from {program} (named in {path})"
+    remedy = "Put the helper on PATH or correct its set-up, or take it out of the file and docker login again."
     try:
-        # It warns of a helper that is not there, and raises as well: once is enough.
-        with warnings.catch_warnings(action="ignore"):
-            answer: dict[str, str] = Store(helper).get(server)  # type: ignore[no-untyped-call]
-    except CredentialsNotFound:
-        return None
-    except (StoreError, OSError, ValueError) as error:
-        why = str(error) if isinstance(error, StoreError) else "its answer is not that of a credential helper"
-        raise CredentialsError(
-            f"cannot get the login for {server} from docker-credential-{helper} (named in {path})",
-            why,
-            "Put the helper on PATH or correct its set-up, or take it out of the file and docker login again.",
-        ) from None
-    username, secret = str(answer.get("Username", "")), str(answer.get("Secret", ""))
+        result = subprocess.run(
+            [program, "get"], input=server.encode(), capture_output=True, check=False, timeout=_HELPER_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CredentialsError(what, getattr(error, "strerror", None) or str(error), remedy) from None
+    if result.returncode:
+        # It says why on standard output; some say it on standard error.
+        words = " ".join((result.stdout or result.stderr).decode(errors="replace").split())
+        if _NO_LOGIN in words:
+            return None
+        raise CredentialsError(what, words[:300] or f"it ended with {result.returncode}", remedy)
+    try:
+        answer = json.loads(result.stdout)
+        username, secret = answer["Username"], answer["Secret"]
+    except (ValueError, LookupError, TypeError):
+        username, secret = None, None
+    if not (isinstance(username, str) and isinstance(secret, str)):
+        # Not in its own words: they may hold a password.
+        raise CredentialsError(what, "its answer is not that of a credential helper", remedy)
     if username == _TOKEN_USER:
         return Credential(identity_token=secret)
-    return Credential(username, secret)
+    return Credential(username, secret) if username or secret else None
 
 
 def _host(key: str) -> str:

@@ -37,8 +37,19 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
+class Sink:
+    """What takes the content of a 200: `start` gives it, anew for each attempt, and it takes at most `size` bytes."""
+
+    start: Callable[[], Callable[[bytes], object]]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request. `limit` is how many bytes of an answer are read, `timeout` the silence allowed in seconds."""
+    """One HTTP request. `limit` is how many bytes of an answer are read, `timeout` the silence allowed in seconds.
+
+    `sink` takes the content of a 200, which is then in no Response.
+    """
 
     method: str
     url: str
@@ -46,11 +57,12 @@ class Request:
     body: bytes | Body | None = field(default=None, repr=False)
     timeout: float = READ_SECONDS
     limit: int = 4 * 1024 * 1024
+    sink: Sink | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP response, read to its end. `oversize`: it went on after the request's limit."""
+    """One HTTP response, read to its end. `oversize`: it went on after the request's limit or the sink's size."""
 
     url: str
     status: int
@@ -107,8 +119,11 @@ class Transport:
                 connection.connect()
             connection.sock.settimeout(request.timeout)
             answer, early = self._converse(connection, url, request)
-            body = answer.read(request.limit + 1)
-            oversize = len(body) > request.limit
+            if request.sink is not None and answer.status == 200:
+                body, oversize = b"", _pour(answer, request.sink)
+            else:
+                body = answer.read(request.limit + 1)
+                oversize = len(body) > request.limit
             if answer.length and not oversize:  # read(n) does not complain about a body that breaks off
                 raise http.client.IncompleteRead(body, answer.length)
             done = not (early or oversize or answer.will_close) and answer.isclosed()
@@ -172,6 +187,18 @@ class _Exactly:
             )
         self._on_read(len(block))
         return block
+
+
+def _pour(answer: http.client.HTTPResponse, sink: Sink) -> bool:
+    """Hand an answer's content on, block by block; tell whether it goes on after the sink's size."""
+    take = sink.start()
+    left = sink.size
+    while block := answer.read(min(_BLOCK, left + 1)):
+        if len(block) > left:
+            return True
+        take(block)
+        left -= len(block)
+    return False
 
 
 class _ViaProxy(http.client.HTTPConnection):
