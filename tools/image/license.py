@@ -1,8 +1,8 @@
 """Licence expressions (SPDX 2.3, annex D), and which licences SPDX's list has.
 
 A document may name licences of that list, and licences of its own (LicenseRef-...) that it says something about.
-Packages say what they like; it is brought into this form here. No library does it: this runs in a build action that must
-start fast, and the libraries take long to load. The tests compare with them.
+Packages say what they like; it is brought into this form here. No library does it: this runs in build actions, which
+must start fast, and the libraries take long to load. The tests compare with them.
 """
 
 import hashlib
