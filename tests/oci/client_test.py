@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from tools.oci.errors import (
     InvalidReference,
     InvalidResponse,
     NotFound,
+    NotKept,
     Refused,
 )
 from tools.oci.manifest import OCI_INDEX, Descriptor, ImageManifest, Platform, parse_manifest
@@ -42,6 +46,17 @@ def sent_blob(client: RegistryClient, repository: Repository, maker: ImageMaker,
     blob = maker.blob(content)
     client.upload_blob(repository, blob, lambda: maker.blobs.open(blob.digest))
     return blob
+
+
+@contextmanager
+def limited_file_size(size: int) -> Iterator[None]:
+    """No file of this process can grow beyond `size` bytes, as on a disk that is full."""
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
 
 def methods(registry: LocalRegistry) -> list[str]:
@@ -376,3 +391,12 @@ def test_a_blob_of_another_size_than_announced_is_refused(
     blob = sent_blob(client, repository, maker, b"small")
     with pytest.raises(InvalidResponse, match=why):
         client.read_blob(repository, replace(blob, size=announced))
+
+
+def test_a_full_disk_is_not_mistaken_for_a_bad_line(
+    registry: LocalRegistry, client: RegistryClient, maker: ImageMaker, path: str, tmp_path: Path
+) -> None:
+    blob = sent_blob(client, registry.repository(path), maker, b"more than fits")
+    with (tmp_path / "out").open("w+b") as out, limited_file_size(5), pytest.raises(NotKept, match="out cannot be"):
+        client.download_blob(registry.repository(path), blob, out)
+    assert client.traffic.retries == 0

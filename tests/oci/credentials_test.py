@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from base64 import b64encode
@@ -97,6 +98,12 @@ def test_without_the_variable_the_home_folder_counts(tmp_path: Path, monkeypatch
     monkeypatch.delenv("DOCKER_CONFIG")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_config() == tmp_path / ".docker" / "config.json"
+
+
+def test_without_home_either_the_user_s_folder_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_CONFIG")
+    monkeypatch.delenv("HOME")
+    assert default_config() == Path(pwd.getpwuid(os.getuid()).pw_dir) / ".docker" / "config.json"
 
 
 def test_a_helper_of_a_host_goes_before_the_store_and_the_store_before_the_file(no_login: Path, helpers: Path) -> None:

@@ -13,7 +13,8 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from typing import Any, BinaryIO, Self, TypeVar
@@ -28,6 +29,7 @@ from tools.oci.errors import (
     InvalidReference,
     InvalidResponse,
     NotFound,
+    NotKept,
     OciError,
     Refused,
 )
@@ -295,12 +297,13 @@ class RegistryClient:
         The file is begun anew for each attempt; it holds the blob only if this returns.
         """
         what = f"cannot fetch blob {repository}@{blob.digest}"
-        taken = _Taken(out, blob.digest)
+        taken = _Taken(out, blob.digest, what)
         request = self._request("GET", repository, f"blobs/{blob.digest}")
         request = replace(request, sink=Sink(taken.start, blob.size))
         response = self._send(request, self._scopes(repository, Access.PULL), what)
         if response.status != 200:
             raise self._refusal(response, what)
+        taken.finish()
         if response.oversize or taken.size != blob.size:
             found = f"more than {blob.size}" if response.oversize else f"{taken.size}"
             raise self._nonsense(what, f"its content has {found} bytes, {blob.size} were announced")
@@ -511,17 +514,22 @@ class RegistryClient:
 
 
 class _Taken:
-    """What of a blob has been written to a file in the latest attempt: its size and digest."""
+    """What of a blob has been written to a file in the latest attempt: its size and digest.
 
-    def __init__(self, out: BinaryIO, digest: str) -> None:
+    A file that cannot be written is NotKept: an OSError would look like one of the network.
+    """
+
+    def __init__(self, out: BinaryIO, digest: str, what: str) -> None:
         self._out = out
         self._algorithm = digest.partition(":")[0]
+        self._what = what
         self.start()
 
     def start(self) -> Callable[[bytes], None]:
         """Empty the file for an attempt, and return what takes its content."""
-        self._out.seek(0)
-        self._out.truncate()
+        with self._writing():
+            self._out.seek(0)
+            self._out.truncate()
         self.size = 0
         self._hash = hashlib.new(self._algorithm)
         return self._take
@@ -531,10 +539,27 @@ class _Taken:
         """Of what has been taken."""
         return f"{self._algorithm}:{self._hash.hexdigest()}"
 
+    def finish(self) -> None:
+        """Write what has been taken but not been written yet."""
+        with self._writing():
+            self._out.flush()
+
     def _take(self, block: bytes) -> None:
-        self._out.write(block)
+        with self._writing():
+            self._out.write(block)
         self._hash.update(block)
         self.size += len(block)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise NotKept(
+                self._what,
+                f"{getattr(self._out, 'name', 'the file')} cannot be written ({error.strerror or error})",
+                "Make room on the disk, then run the same command again.",
+            ) from None
 
 
 def _authorized(request: Request, authorization: str | None) -> Request:

@@ -33,6 +33,10 @@ class BlobMismatch(OciError):
     """A blob on this machine that is missing or is not what its descriptor says."""
 
 
+class NotKept(OciError):
+    """A blob that could be fetched, but not be written down on this machine."""
+
+
 class CredentialsError(OciError):
     """A Docker configuration or credential helper that cannot be used."""
 
