@@ -6,7 +6,7 @@ equal digest on every machine.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tools.oci.digest import digest_of
@@ -23,10 +23,13 @@ class Layer:
     descriptor: Descriptor
     diff_id: str
     created_by: str
+    machine: str | None = None
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Layer":
-        return cls(Descriptor.from_json(fields, "layer"), fields["diffID"], fields["createdBy"])
+        return cls(
+            Descriptor.from_json(fields, "layer"), fields["diffID"], fields["createdBy"], fields.get("machine") or None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +38,32 @@ class Settings:
 
     entrypoint: Sequence[str] = ()
     cmd: Sequence[str] = ()
-    env: Sequence[str] = ()
-    labels: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    exposed_ports: Sequence[str] = ()
     user: str = ""
     workdir: str = ""
+    stop_signal: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
-def config_document(platform: Platform, layers: Sequence[Layer], settings: Settings, base: Mapping[str, Any]) -> bytes:
-    """The configuration of an image.
+def run_parameters(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The `config` object of an image configuration, put together from the bottom to the top.
 
     Args:
-      platform: what the image runs on.
-      layers: all of them, the base's too, bottom first.
-      settings: what this image says itself.
-      base: the configuration document of the base; empty where there is none.
+      parts: for each image of the stack `{"settings": ...}`, the fields of Settings, or the whole configuration document of
+        one that was pulled.
     """
-    run = dict(base.get("config", {}))
+    run: dict[str, Any] = {}
+    for part in parts:
+        if "settings" in part:
+            _put_over(run, Settings(**part["settings"]))
+        else:
+            run = dict(part.get("config") or {})
+    return dict(sorted(run.items()))
+
+
+def _put_over(run: dict[str, Any], settings: Settings) -> None:
     if settings.entrypoint:
         # A new entrypoint makes the base's arguments meaningless, as in a Dockerfile.
         run["Entrypoint"] = list(settings.entrypoint)
@@ -58,28 +71,48 @@ def config_document(platform: Platform, layers: Sequence[Layer], settings: Setti
     if settings.cmd:
         run["Cmd"] = list(settings.cmd)
     if settings.env:
-        variables = dict(pair.split("=", 1) for pair in [*run.get("Env", []), *settings.env])
+        variables = dict(pair.split("=", 1) for pair in run.get("Env") or []) | dict(settings.env)
         run["Env"] = [f"{name}={value}" for name, value in variables.items()]
     if settings.labels:
-        labels = dict(run.get("Labels", {})) | dict(pair.split("=", 1) for pair in settings.labels)
-        run["Labels"] = dict(sorted(labels.items()))
-    if settings.user:
-        run["User"] = settings.user
-    if settings.workdir:
-        run["WorkingDir"] = settings.workdir
+        run["Labels"] = dict(sorted((dict(run.get("Labels") or {}) | dict(settings.labels)).items()))
+    if settings.exposed_ports:
+        ports = {*(run.get("ExposedPorts") or {}), *map(_port, settings.exposed_ports)}
+        run["ExposedPorts"] = {port: {} for port in sorted(ports)}
+    for key, value in (
+        ("User", settings.user),
+        ("WorkingDir", settings.workdir),
+        ("StopSignal", settings.stop_signal),
+    ):
+        if value:
+            run[key] = value
+
+
+def _port(text: str) -> str:
+    """PORT/PROTOCOL; TCP goes without saying, but is written."""
+    return text if "/" in text else f"{text}/tcp"
+
+
+def config_document(platform: Platform, layers: Sequence[Layer], run: Mapping[str, Any]) -> bytes:
+    """The configuration of an image.
+
+    Args:
+      platform: what the image runs on.
+      layers: all of them, the base's too, bottom first.
+      run: how a container of it runs: see `run_parameters`.
+    """
     return _json(
         {
             "created": _EPOCH,
             "architecture": platform.architecture,
             "os": platform.os,
-            "config": dict(sorted(run.items())),
+            "config": run,
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
             "history": [{"created": _EPOCH, "created_by": layer.created_by} for layer in layers],
         }
     )
 
 
-def manifest_document(config: bytes, layers: Sequence[Layer]) -> bytes:
+def manifest_document(config: bytes, layers: Sequence[Layer], annotations: Mapping[str, str]) -> bytes:
     """The manifest of an image with this configuration and these layers, bottom first."""
     return _json(
         {
@@ -88,12 +121,20 @@ def manifest_document(config: bytes, layers: Sequence[Layer]) -> bytes:
             "config": describe(config, OCI_CONFIG).to_json(),
             "layers": [layer.descriptor.to_json() for layer in layers],
         }
+        | _annotated(annotations)
     )
 
 
-def index_document(images: Sequence[Descriptor]) -> bytes:
+def index_document(manifests: Sequence[Descriptor], annotations: Mapping[str, str]) -> bytes:
     """The index of these manifests, each with its platform, in the order given."""
-    return _json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [image.to_json() for image in images]})
+    return _json(
+        {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [manifest.to_json() for manifest in manifests]}
+        | _annotated(annotations)
+    )
+
+
+def _annotated(annotations: Mapping[str, str]) -> dict[str, Any]:
+    return {"annotations": dict(sorted(annotations.items()))} if annotations else {}
 
 
 def describe(document: bytes, media_type: str, platform: Platform | None = None) -> Descriptor:

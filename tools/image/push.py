@@ -5,8 +5,7 @@ from pathlib import Path
 
 import click
 
-from tools.image.layout import read_layout_directory
-from tools.oci.blobs import FileBlobs
+from tools.image.built import read_built_index
 from tools.oci.client import RegistryClient
 from tools.oci.errors import InvalidReference, OciError, TagConflict, Unanswered
 from tools.oci.publication import push_index
@@ -19,14 +18,14 @@ from tools.oci.tags import TagOutcome, TagPolicy, check_tag, read_tag, write_tag
     bazel run //apps/hello_python:hello_python_image_push -- --repository localhost:5000/hello --tag v1\n
     bazel run //apps/hello_python:hello_python_image_push -- --repository ghcr.io/me/hello --tag a --tag b"""
 )
-@click.option("--layout", type=click.Path(path_type=Path), required=True, hidden=True)
+@click.option("--image", "folder", type=click.Path(path_type=Path), required=True, hidden=True)
 @click.option("--repository", required=True, help="HOST[:PORT]/PATH to push to.")
 @click.option("--tag", "tags", multiple=True, help="Tag to write; may be repeated. None: the index by its digest only.")
 @click.option("--allow-overwrite", is_flag=True, help="Move tags that name another digest.")
 @click.option("--insecure", is_flag=True, help="Allow plain HTTP to a registry that is not on this machine.")
 @click.option("--retry-for", default=30.0, show_default=True, help="Seconds to go on asking a registry that fails.")
 def main(
-    layout: Path,
+    folder: Path,
     repository: str,
     tags: tuple[str, ...],
     allow_overwrite: bool,
@@ -41,12 +40,12 @@ def main(
     policy = TagPolicy.OVERWRITE if allow_overwrite else TagPolicy.WRITE_ONCE
     try:
         target = Repository.parse(repository)
-        index, blobs = read_layout_directory(layout)
+        index, blobs = read_built_index(folder)
         references = [target.tag(tag) for tag in tags]
         with RegistryClient(target.registry, insecure=insecure, retry_for=retry_for, on_wait=_say) as client:
             for reference in references:
                 check_tag(read_tag(client, reference), index.digest, policy)
-            report = push_index(client, target, index, FileBlobs(blobs))
+            report = push_index(client, target, index, blobs)
             click.echo(
                 f"Pushed {target}@{report.digest}: {report.blobs_uploaded} blobs sent "
                 f"({report.bytes_uploaded} bytes), {report.blobs_present} already there",

@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from pathlib import Path
 
@@ -48,11 +48,13 @@ class Fetched:
     """The wheels of one pin for one target, by file name.
 
     `pure`: there is one, and it fits every machine. `needs`: names of its dependencies, for each target it serves.
+    `size`: bytes of the largest.
     """
 
     wheels: tuple[str, ...]
     pure: bool
     needs: Mapping[str, tuple[str, ...]]
+    size: int = field(default=0, compare=False)
 
 
 def plan(lock: Path) -> tuple[Package, ...]:
@@ -78,7 +80,8 @@ def fetch(line: str, target: Target, lock: Path, directory: Path) -> Fetched:
     # A pure wheel serves every target that has the same pin; others may need different things there.
     served = [each for each in TARGETS.values() if pin.pythons(each)] if pure else [target]
     requires = {requirement: None for wheel in wheels for requirement in _requires_dist(directory / wheel)}
-    return Fetched(wheels, pure, {each.name: _needs(pin, requires, each, pins) for each in served})
+    needs = {each.name: _needs(pin, requires, each, pins) for each in served}
+    return Fetched(wheels, pure, needs, size=max((directory / wheel).stat().st_size for wheel in wheels))
 
 
 def _placed(pin: Pin, pins: Iterable[Pin]) -> Pin:

@@ -1,10 +1,20 @@
 """What image rules tell each other. Blobs travel as files, facts about them as JSON, so that nothing reads a blob twice."""
 
-LayerInfo = provider(
+def _layer_info(*, blob, metadata, listing = None, key = None, recipe = None):
+    return {"blob": blob, "key": key, "listing": listing, "metadata": metadata, "recipe": recipe}
+
+LayerInfo, _ = provider(
+    init = _layer_info,
     doc = "One layer of an image (OCI image-spec, layer.md).",
     fields = {
         "blob": "File: the compressed tar archive.",
-        "metadata": "File: JSON object with mediaType, digest, size, diffID and createdBy of the blob.",
+        "key": """A hashable value, or None. Layers of two platforms with equal keys have equal content: an image index
+takes the first of them for both, so that it is written once. None: the layer is its platform's own.""",
+        "listing": """File: a JSON line for each entry of the archive, in its order: path, kind, mode, uid, gid, and size,
+sha256, target where the entry has them. None where only the blob knows (a pulled layer).""",
+        "metadata": """File: JSON object with mediaType, digest and size of the blob, diffID, createdBy, machine (the
+architecture that its programs are for, or null) and packages (what it holds that has a name and a version).""",
+        "recipe": "struct of what image_repro_test needs to write the layer once more; None for a layer that was not written here.",
     },
 )
 
@@ -12,27 +22,30 @@ LayersInfo = provider(
     doc = "Several layers that belong together, and how what they hold is started.",
     fields = {
         "entrypoint": "list of strings: the command that starts it; empty where there is nothing to start.",
+        "env": "dict of strings: the environment that it needs.",
         "layers": "list of LayerInfo, bottom first.",
     },
 )
 
 ImageInfo = provider(
-    doc = "An image for one platform (OCI image-spec, manifest.md and config.md).",
+    doc = "The description of an image for one platform: what an image index makes its documents of.",
     fields = {
-        "config": "File: the configuration blob.",
-        "descriptor": "File: JSON descriptor (mediaType, digest, size, platform) of the manifest.",
         "layers": "list of LayerInfo, bottom (base) first.",
-        "manifest": "File: the manifest blob.",
         "platform": "string: os/architecture by their OCI names, such as linux/arm64.",
+        "settings": """list of File, bottom (base) first: what a container of the image is to be like. Each is a JSON object:
+{"settings": ...} as the rule image writes it, or the configuration of a pulled image (OCI image-spec, config.md).""",
     },
 )
 
 ImageIndexInfo = provider(
     doc = "Images of one content for several platforms (OCI image-spec, image-index.md).",
     fields = {
+        "blob_map": "File: JSON object {digest: the key in `blobs_by_name`}.",
         "blobs": "depset of File: every blob that the index reaches, itself included; a file's SHA-256 is its digest.",
+        "blobs_by_name": "dict from a short name to File: the same blobs.",
         "descriptor": "File: JSON descriptor (mediaType, digest, size) of the index.",
-        "images": "dict from platform (linux/arm64) to ImageInfo.",
+        "documents": "dict from platform to struct(config, manifest, spdx, cyclonedx) of File; the last two are None without SBOMs.",
+        "images": "dict from platform (linux/arm64) to ImageInfo; a layer that platforms share is the same LayerInfo in each.",
         "index": "File: the index blob.",
     },
 )

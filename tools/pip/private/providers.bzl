@@ -7,6 +7,7 @@ WheelInfo = provider(
         "distribution": "string: normalised name, such as charset-normalizer",
         "pure": "bool: there is one wheel, and it fits every platform",
         "site_packages": "string: path of `directory` among runfiles, which is an entry of Python's search path",
+        "size": "int: bytes of the largest of the wheels",
         "version": "string: version",
         "wheels": "list of File: the .whl files; for a container exactly one, for the host one for each interpreter where they differ",
     },

@@ -112,6 +112,7 @@ wheel_library(
     version = {version},
     wheels = {wheels},
     pure = {pure},
+    size = {size},
     deps = {deps},
 )
 """
@@ -143,6 +144,7 @@ def _library(repository_ctx, name, pin, fetched, deps):
         version = repr(pin.split("==")[1].split(" ")[0]),
         wheels = repr(fetched["wheels"]),
         pure = repr(fetched["pure"]),
+        size = fetched["size"],
         deps = deps,
     )
 

@@ -34,6 +34,7 @@ def _wheel_library_impl(ctx):
             distribution = ctx.attr.distribution,
             pure = ctx.attr.pure,
             site_packages = site_packages,
+            size = ctx.attr.size,
             version = ctx.attr.version,
             wheels = ctx.files.wheels,
         ),
@@ -58,6 +59,9 @@ wheel_library = rule(
         ),
         "pure": attr.bool(
             doc = "Whether there is one wheel that fits every platform.",
+        ),
+        "size": attr.int(
+            doc = "Bytes of the largest of the wheels.",
         ),
         "version": attr.string(
             doc = "Version of the distribution.",

@@ -9,7 +9,7 @@ def _app_metadata_impl(ctx):
     document = ctx.actions.declare_file(ctx.label.name + ".json")
     ctx.actions.write(document, json.encode_indent({
         "app": ctx.attr.app,
-        "binary": str(ctx.attr.binary.label),
+        "binary": str(ctx.attr.binary.label) if ctx.attr.binary else None,
         "description": ctx.attr.description,
         "domain": ctx.attr.domain,
         "image": str(ctx.attr.image.label),
@@ -31,8 +31,7 @@ read as empty, so `release_app` refuses one.""",
             mandatory = True,
         ),
         "binary": attr.label(
-            doc = "The program in the image.",
-            mandatory = True,
+            doc = "The program in the image, where it is made of one.",
         ),
         "description": attr.string(
             doc = "One line for people.",

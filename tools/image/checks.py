@@ -1,0 +1,91 @@
+"""What must hold of an image before it is worth describing: its programs fit the platform, its entrypoint is there."""
+
+import json
+import posixpath
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tools.image.documents import Layer
+from tools.oci.manifest import Platform
+
+# As many as Linux follows (path_resolution(7)).
+_MAX_LINKS = 40
+
+
+class ImageError(Exception):
+    """An image that would not run. The message says what is wrong, why, and what to do."""
+
+
+def check_machines(label: str, platform: Platform, layers: Sequence[Layer]) -> None:
+    """Raises ImageError for a layer with programs of another architecture.
+
+    A layer checks its own files while it is written; one that platforms share was written for the first of them.
+    """
+    for layer in layers:
+        if layer.machine not in (None, platform.architecture):
+            raise ImageError(
+                f"{label} for {platform}: the layer '{layer.created_by}' holds programs for {layer.machine}. "
+                "It is made of source files, so every platform gets the same ones. "
+                "Choose them by a select() on the platform's CPU, or build them."
+            )
+
+
+def check_entrypoint(label: str, platform: Platform, run: Mapping[str, Any], listings: Sequence[bytes | None]) -> None:
+    """Raises ImageError for an entrypoint that is not in the image, or cannot be executed.
+
+    Args:
+      label: of the index, for errors.
+      platform: of the image.
+      run: the configuration's `config`.
+      listings: of the layers, bottom first; None for one whose content is not known. With such a layer only what is
+        there can be judged.
+    """
+    command = run.get("Entrypoint") or run.get("Cmd")
+    if not command or not command[0].startswith("/"):
+        return  # It is looked for on the container's PATH.
+    entry = _find(command[0], listings)
+    title = f"{label} for {platform}: its entrypoint {command[0]}"
+    if entry is None:
+        if None not in listings:
+            raise ImageError(
+                f"{title} is not in the image: no layer brings that file. Correct `entrypoint`, or add the layer or the base that has it."
+            )
+    elif entry["kind"] == "directory" or not int(entry["mode"], 8) & 0o111:
+        raise ImageError(
+            f"{title} cannot be executed: it is a {entry['kind']} of mode {entry['mode']}. "
+            "Name a program, give the file mode 0755 (`modes`), or name the interpreter before it."
+        )
+
+
+def _find(path: str, listings: Sequence[bytes | None]) -> Mapping[str, Any] | None:
+    """The file that a path leads to, through symbolic links."""
+    waiting = [part for part in reversed(path.split("/")) if part]
+    place = ""
+    entry: Mapping[str, Any] | None = None
+    links = 0
+    while waiting:
+        part = waiting.pop()
+        place = posixpath.normpath(posixpath.join(place, part)) if part != ".." else posixpath.dirname(place)
+        entry = _entry(place, listings)
+        if entry is not None and entry["kind"] == "symlink":
+            links += 1
+            if links > _MAX_LINKS:
+                return None
+            target = entry["target"]
+            place = "" if target.startswith("/") else posixpath.dirname(place)
+            waiting += [part for part in reversed(target.split("/")) if part not in ("", ".")]
+            entry = None
+    return entry
+
+
+def _entry(path: str, listings: Sequence[bytes | None]) -> Mapping[str, Any] | None:
+    """The topmost entry of a path. Listings are long and little of them is asked for: found as text, then read."""
+    start = b'{"path":' + json.dumps(path, ensure_ascii=False).encode() + b","
+    for listing in reversed(listings):
+        if listing is None:
+            continue
+        position = 0 if listing.startswith(start) else listing.find(b"\n" + start) + 1
+        if position or listing.startswith(start):
+            line: Mapping[str, Any] = json.loads(listing[position : listing.index(b"\n", position)])
+            return line
+    return None

@@ -1,0 +1,283 @@
+"""Layers of a program: for Python one for each wheel, for all one with its own files, and how it is started."""
+
+load("@rules_python//python:defs.bzl", "PyInfo")
+load("//tools/image/private:layer.bzl", "COMPRESSION_ATTR", "LAYER_TOOL_ATTRS", "file_line", "write_layer")
+load("//tools/image/private:providers.bzl", "LayersInfo")
+load("//tools/pip:defs.bzl", "WheelInfo")
+load("//tools/platforms:defs.bzl", "ARCHITECTURE_ATTRS", "target_architecture")
+
+# Where the runfiles tree of a program lies in its image.
+_ROOT = "app"
+_LAUNCHER = _ROOT + "/__main__.py"
+
+# Where wheels lie, by distribution. Not at their runfiles path, which names a repository of one module and one platform:
+# programs share the layers of their wheels, and a pure one is the same for every platform.
+_WHEELS = "opt/wheels"
+
+# What the main repository is called in every runfiles tree (fixed since bzlmod).
+_MAIN_REPOSITORY = "_main"
+
+_PYTHON_TOOLCHAIN = "@bazel_tools//tools/python:toolchain_type"
+
+_ProgramInfo = provider(
+    doc = "What the layers of a Python program are made of; gathered by an aspect.",
+    fields = {
+        "main": "File that is run as __main__, or None for a library.",
+        "wheels": "depset of struct(info, gzip, zstd): WheelInfo of each wheel that the target needs, and its LayerInfo by compression.",
+    },
+)
+
+def _program_aspect_impl(target, ctx):
+    if WheelInfo in target:
+        direct = [_wheel_layer(target, ctx)]
+    else:
+        direct = []
+    transitive = [
+        dep[_ProgramInfo].wheels
+        for name in ("deps", "data")
+        for dep in getattr(ctx.rule.attr, name, [])
+        if _ProgramInfo in dep
+    ]
+    return [_ProgramInfo(main = _main_file(target, ctx), wheels = depset(direct, transitive = transitive))]
+
+def _wheel_layer(target, ctx):
+    """Declares a wheel's layer at the wheel itself, so that every program of the build shares the one action."""
+    wheel = target[WheelInfo]
+    if len(wheel.wheels) != 1:
+        fail(("%s: %s has %d wheels here, and an image takes the one of its platform. Build the image through an image " +
+              "index, or for a platform such as //tools/platforms:linux_amd64.") % (target.label, _title(wheel), len(wheel.wheels)))
+    return struct(
+        info = wheel,
+        # Both are declared, and the one that somebody asks for is written.
+        gzip = _write_wheels(ctx, [wheel], target.label.name, "gzip"),
+        zstd = _write_wheels(ctx, [wheel], target.label.name + ".zstd", "zstd"),
+    )
+
+def _write_wheels(ctx, wheels, name, compression):
+    """Declares the layer of these wheels, each in a folder of its own."""
+    lines = [
+        json.encode({"kind": "wheel", "path": _wheel_path(wheel), "source": file.path, "origin": _title(wheel)})
+        for wheel in wheels
+        for file in wheel.wheels
+    ]
+    pure = all([wheel.pure for wheel in wheels])
+    return write_layer(
+        ctx,
+        name = name,
+        created_by = _title(wheels[0]) if len(wheels) == 1 else "%d wheels" % len(wheels),
+        lines = lines,
+        inputs = [file for wheel in wheels for file in wheel.wheels],
+        # A pure wheel is the same on every platform; naming none keeps its layer the same, too.
+        architecture = None if pure else target_architecture(ctx),
+        key = ("wheels", compression, tuple(lines)) if pure else None,
+        compression = compression,
+    )
+
+def _title(wheel):
+    return "wheel %s %s" % (wheel.distribution, wheel.version)
+
+def _wheel_path(wheel):
+    return _WHEELS + "/" + wheel.distribution
+
+def _main_file(target, ctx):
+    """The file that rules_python runs: `main`, or the source that is called like the target."""
+    if PyInfo not in target or not hasattr(ctx.rule.attr, "main"):
+        return None
+    if ctx.rule.attr.main:
+        return ctx.rule.file.main
+    for source in ctx.rule.files.srcs:
+        if source.basename == ctx.rule.attr.name.split("/")[-1] + ".py":
+            return source
+    return None
+
+_program_aspect = aspect(
+    implementation = _program_aspect_impl,
+    attr_aspects = ["deps", "data"],
+    attrs = LAYER_TOOL_ATTRS | ARCHITECTURE_ATTRS,
+    doc = "Finds a program's main file and declares a layer for each wheel that it needs.",
+)
+
+def _runfiles_path(short_path):
+    """Where a file lies below the root of a runfiles tree."""
+    if short_path.startswith("../"):
+        return short_path[len("../"):]
+    return _MAIN_REPOSITORY + "/" + short_path
+
+def _file_at_its_runfiles_path(file):
+    return file_line(file, _place(file))
+
+def _place(file):
+    return _ROOT + "/" + _runfiles_path(file.short_path)
+
+def _line(kind, path, origin):
+    return json.encode({"kind": kind, "path": path, "origin": str(origin)})
+
+def _binary_layers_impl(ctx):
+    binary = ctx.attr.binary
+    if not binary[DefaultInfo].files_to_run.executable:
+        fail(("%s: %s is no program: its rule makes nothing that can be run. Name a *_binary target, or place files " +
+              "by an image_layer and set the image's `entrypoint`.") % (ctx.label, binary.label))
+    layers, entrypoint, env = (_python if PyInfo in binary else _other)(ctx)
+    return [
+        DefaultInfo(files = depset([layer.metadata for layer in layers])),
+        OutputGroupInfo(blobs = depset([layer.blob for layer in layers])),
+        LayersInfo(layers = layers, entrypoint = entrypoint, env = env),
+    ]
+
+def _other(ctx):
+    """A program of any language: its executable is what is started, and finds its data as Bazel's libraries do."""
+    executable = ctx.attr.binary[DefaultInfo].files_to_run.executable
+    layer = _app_layer(
+        ctx,
+        elsewhere = {executable: True},
+        # Whatever its content is: Bazel calls it executable.
+        first = [file_line(executable, _place(executable), mode = "0755")],
+        inputs = [executable],
+        facts = [],
+    )
+    return [layer], ["/" + _place(executable)], {"RUNFILES_DIR": "/" + _ROOT}
+
+def _python(ctx):
+    binary = ctx.attr.binary
+    program = binary[_ProgramInfo]
+    if not program.main:
+        fail(("%s: %s has no file to start: it is no py_binary, or its main file was not found. " +
+              "Name a py_binary, and set its `main`.") % (ctx.label, binary.label))
+    wheels = sorted(program.wheels.to_list(), key = lambda wheel: wheel.info.distribution)
+    launcher, facts = _declare_launcher(ctx, program.main, wheels)
+
+    # Not in the image: wheels, which have layers of their own, Bazel's bootstrap stub, the build's own interpreter.
+    elsewhere = {wheel.info.directory: True for wheel in wheels}
+    elsewhere[ctx.attr.binary[DefaultInfo].files_to_run.executable] = True
+    runtime = ctx.toolchains[_PYTHON_TOOLCHAIN].py3_runtime
+    for file in [runtime.interpreter] + runtime.files.to_list() if runtime.files else [runtime.interpreter]:
+        elsewhere[file] = True
+    app = _app_layer(
+        ctx,
+        elsewhere = elsewhere,
+        first = [file_line(launcher, _LAUNCHER)],
+        inputs = [launcher],
+        facts = facts,
+    )
+    return _wheel_layers(ctx, wheels) + [app], [ctx.attr.interpreter, "/" + _LAUNCHER], {}
+
+def _wheel_layers(ctx, wheels):
+    """A layer for each wheel, within `max_wheel_layers`: beyond, the smallest share one or two."""
+    compression = ctx.attr.compression
+    own = ctx.attr.max_wheel_layers
+    if len(wheels) <= own:
+        return [getattr(wheel, compression) for wheel in wheels]
+
+    # The largest are worth a layer of their own. Pure wheels and others do not mix, so that platforms share the former.
+    by_size = sorted(wheels, key = lambda wheel: (-wheel.info.size, wheel.info.distribution))
+    kept = {wheel.info.distribution: True for wheel in by_size[:max(own - 2, 0)]}
+    groups = {"pure": [], "native": []}
+    for wheel in wheels:
+        if wheel.info.distribution not in kept:
+            groups["pure" if wheel.info.pure else "native"].append(wheel.info)
+    return [
+        _write_wheels(ctx, infos, "%s.%s_wheels" % (ctx.label.name, name), compression)
+        for name, infos in groups.items()
+        if infos
+    ] + [getattr(wheel, compression) for wheel in wheels if wheel.info.distribution in kept]
+
+def _declare_launcher(ctx, main, wheels):
+    """The launcher, and what makes its content."""
+    wheel_paths = {wheel.info.site_packages: "/" + _wheel_path(wheel.info) for wheel in wheels}
+    imports = [
+        wheel_paths.get(path, "/%s/%s" % (_ROOT, path))
+        for path in ctx.attr.binary[PyInfo].imports.to_list()
+    ]
+    launcher = ctx.actions.declare_file(ctx.label.name + ".launcher.py")
+    ctx.actions.expand_template(
+        template = ctx.file._launcher,
+        output = launcher,
+        substitutions = {
+            "\"{MAIN}\"": json.encode(_runfiles_path(main.short_path)),
+            "[\"{IMPORTS}\"]": json.encode(imports),
+        },
+    )
+    return launcher, [main.short_path] + imports
+
+def _app_layer(ctx, elsewhere, first, inputs, facts):
+    """Everything in the program's runfiles that is not `elsewhere`, complete.
+
+    Args:
+      ctx: context of the rule.
+      elsewhere: dict whose keys are the files to leave out.
+      first: lines of what is not among the runfiles.
+      inputs: the files of these lines.
+      facts: what makes the content of `inputs`; with that and the sources the layer's content is known.
+
+    Returns:
+      LayerInfo
+    """
+    binary = ctx.attr.binary
+    runfiles = binary[DefaultInfo].default_runfiles
+
+    # A wheel is one directory, so this list is about as long as the program's own sources.
+    files = [file for file in runfiles.files.to_list() if file not in elsewhere]
+    links = {"/".join([_ROOT, _MAIN_REPOSITORY, link.path]): link.target_file for link in runfiles.symlinks.to_list()}
+    links |= {"/".join([_ROOT, link.path]): link.target_file for link in runfiles.root_symlinks.to_list()}
+    lines = [file_line(file, path) for path, file in links.items()]
+    lines += [_line("empty", "%s/%s" % (_ROOT, _runfiles_path(path)), binary.label) for path in runfiles.empty_filenames.to_list()]
+    inputs = inputs + links.values()
+    is_source = PyInfo in binary and all([file.is_source for file in files + links.values()])
+    key = ("app", str(binary.label), ctx.attr.compression, tuple(facts), tuple(lines), tuple(files)) if is_source else None
+
+    # Repositories without a file in the layer are left out of the mapping, so it is a fact of the files above.
+    mapping = getattr(binary[DefaultInfo].files_to_run, "repo_mapping_manifest", None)
+    if mapping:
+        lines.append(json.encode({
+            "kind": "repo_mapping",
+            "path": _ROOT + "/_repo_mapping",
+            "source": mapping.path,
+            "origin": str(binary.label),
+        }))
+        inputs.append(mapping)
+
+    return write_layer(
+        ctx,
+        name = ctx.label.name,
+        created_by = "app %s" % binary.label.name,
+        lines = first + lines,
+        inputs = inputs,
+        files = files,
+        place = _file_at_its_runfiles_path,
+        architecture = target_architecture(ctx),
+        key = key,
+        compression = ctx.attr.compression,
+    )
+
+binary_layers = rule(
+    implementation = _binary_layers_impl,
+    doc = """Layers of a program, whatever rule makes it: one with its own files, and for a py_binary one for each wheel it needs.
+
+The program's runfiles lie in /app, complete: files, symbolic links, empty files, the repository mapping and data.
+
+A py_binary is started by a launcher that names its interpreter, its search path and its main file outright: no shell, no
+`env`, and no Bazel bootstrap takes part. Its own layer is written once for all platforms if it holds nothing but sources.
+Any other program is started itself: its executable is the entrypoint, and RUNFILES_DIR is set. A script needs a base with
+its interpreter, a dynamically linked program one with its libraries.""",
+    attrs = {
+        "binary": attr.label(
+            aspects = [_program_aspect],
+            doc = "The program: a py_binary, cc_binary, sh_binary or any other target that can be run.",
+            mandatory = True,
+        ),
+        "interpreter": attr.string(
+            default = "/usr/bin/python3",
+            doc = "Absolute path of Python in the image; of no meaning for other programs.",
+        ),
+        "max_wheel_layers": attr.int(
+            default = 40,
+            doc = "Into how many layers wheels may go. Beyond, the largest keep their own, and the others share one for pure wheels and one for the rest.",
+        ),
+        "_launcher": attr.label(
+            allow_single_file = True,
+            default = "//tools/image:launcher.py.tpl",
+        ),
+    } | COMPRESSION_ATTR | LAYER_TOOL_ATTRS | ARCHITECTURE_ATTRS,
+    provides = [LayersInfo],
+    toolchains = [_PYTHON_TOOLCHAIN],
+)
