@@ -81,7 +81,7 @@ class _Parser:
             self._depth -= 1
             if self._next() != ")":
                 raise ValueError("a parenthesis is not closed")
-            return f"({inner})"
+            return f"({inner})" if " " in inner else inner
         _check_name(token)
         if not self._tokens or self._tokens[0].upper() != "WITH":
             return LICENSES.get(token.lower()) or self._unlisted(token)
@@ -130,9 +130,9 @@ def _reference(words: str) -> str:
     if re.fullmatch(r"LicenseRef-[A-Za-z0-9.-]+", words, re.ASCII):
         return words
     slug = re.sub(r"[^A-Za-z0-9.-]+", "-", words, flags=re.ASCII).strip("-")
-    if slug == words and len(slug) <= 60:
+    if slug and slug == words and len(slug) <= 60:
         return f"LicenseRef-{slug}"
-    return f"LicenseRef-{slug[:40]}-{hashlib.sha256(words.encode(errors='surrogatepass')).hexdigest()[:8]}"
+    return f"LicenseRef-{slug[:40] or 'unnamed'}-{hashlib.sha256(words.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
 def _by_lower_case(names: str) -> dict[str, str]:

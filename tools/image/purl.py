@@ -33,5 +33,5 @@ def _purl(kind: str, name: str, version: str, qualifiers: Mapping[str, str]) -> 
 
 
 def _encoded(text: str) -> str:
-    # Of the characters with a meaning elsewhere, the specification leaves the colon alone.
-    return quote(text, safe=":")
+    # Of the characters with a meaning elsewhere, colons and slashes are left alone, as packageurl-python does.
+    return quote(text, safe=":/")

@@ -30,7 +30,10 @@ _SPDX_IMAGE = "SPDXRef-image"
 _CYCLONEDX_IMAGE = "image"
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
-_URL = re.compile(r"https?://([A-Za-z0-9-]+\.)+[A-Za-z]{2,5}(:[0-9]{1,5})?(/[A-Za-z0-9._~/?=&,;:@!$*+#%-]*)?")
+_URL = re.compile(
+    r"https?://([A-Za-z0-9-]+\.)+[A-Za-z]{2,}(:[0-9]{1,5})?(/([A-Za-z0-9._~/?=&,;:@!$*+-]|%[0-9A-Fa-f]{2})*)?"
+)
+_SUPPLIER = re.compile(r"(.*?) ?<([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)>", re.ASCII)
 
 
 def own_files(listings: Iterable[Sequence[Mapping[str, Any]]]) -> list[File]:
@@ -80,6 +83,7 @@ def spdx_document(subject: str, platform: Platform, packages: Iterable[Package],
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
         "name": f"image for {platform}",
+        "documentNamespace": "",
         "creationInfo": {"created": _EPOCH, "creators": [f"Tool: {_CREATOR}"]},
         "packages": [_spdx_element(element) for element in (image, *parts)],
         "relationships": [_relationship("SPDXRef-DOCUMENT", "DESCRIBES", _SPDX_IMAGE)]
@@ -109,6 +113,7 @@ def cyclonedx_document(subject: str, platform: Platform, packages: Iterable[Pack
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
+        "serialNumber": "",
         "version": 1,
         "metadata": {
             "tools": {"components": [{"type": "application", "name": _CREATOR}]},
@@ -143,8 +148,8 @@ def _spdx_package(key: str, package: Package, license_: License | None) -> dict[
         element["sourceInfo"] = f"built package from: {source['name']} {source['version']}"
     if homepage := _homepage(package):
         element["homepage"] = homepage
-    if package.get("supplier"):
-        name, address = _supplier(package["supplier"])
+    if supplier := _supplier(package):
+        name, address = supplier
         element["supplier"] = f"Organization: {name}" + (f" ({address})" if address else "")
     return element
 
@@ -161,14 +166,8 @@ def _spdx_file(file: File) -> dict[str, Any]:
 
 def _spdx_element(fields: dict[str, Any]) -> dict[str, Any]:
     """A package element with what the standard demands of each."""
-    return {
-        "downloadLocation": _UNKNOWN,
-        "filesAnalyzed": False,
-        "licenseConcluded": _UNKNOWN,
-        "licenseDeclared": _UNKNOWN,
-        "copyrightText": _UNKNOWN,
-        **fields,
-    }
+    unknown = ("downloadLocation", "licenseConcluded", "licenseDeclared", "copyrightText")
+    return {**fields, "filesAnalyzed": False, **{name: _UNKNOWN for name in unknown if name not in fields}}
 
 
 def _spdx_sha256(value: str) -> dict[str, str]:
@@ -187,8 +186,8 @@ def _cyclonedx_package(key: str, package: Package) -> dict[str, Any]:
         "version": package["version"],
         "purl": package["purl"],
     }
-    if package.get("supplier"):
-        name, address = _supplier(package["supplier"])
+    if supplier := _supplier(package):
+        name, address = supplier
         component["supplier"] = {"name": name} | ({"contact": [{"email": address}]} if address else {})
     if package.get("sha256"):
         component["hashes"] = [_cyclonedx_sha256(package["sha256"])]
@@ -259,10 +258,13 @@ def _homepage(package: Package) -> str | None:
     return text if plain else None
 
 
-def _supplier(text: str) -> tuple[str, str]:
+def _supplier(package: Package) -> tuple[str, str] | None:
     """The name and the address of `NAME <ADDRESS>`, the latter empty if there is none."""
-    match = re.fullmatch(r"\s*(.*?)\s*<([^<>@\s]+@[^<>@\s]+)>\s*", text, re.DOTALL)
-    return (match[1] or match[2], match[2]) if match else (text.strip(), "")
+    text = " ".join((package.get("supplier") or "").split())
+    match = _SUPPLIER.fullmatch(text)
+    if match:
+        return match[1] or match[2], match[2]
+    return (text, "") if text else None
 
 
 def _hide(files: dict[str, File], paths: Iterable[str]) -> None:
@@ -285,7 +287,7 @@ def _is_whiteout(path: str) -> bool:
 
 
 def _uuid(document: Mapping[str, Any]) -> str:
-    """A UUID made of content (RFC 9562, version 8)."""
+    """A UUID made of the document, where it is still empty (RFC 9562, version 8)."""
     digits = hashlib.sha256(_json(document)).hexdigest()
     return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-8{digits[17:20]}-{digits[20:32]}"
 

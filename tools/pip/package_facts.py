@@ -16,7 +16,7 @@ from tools.image.purl import pypi_purl
 from tools.pip.errors import PipError
 
 _MOST_METADATA = 1 << 20
-"""Bytes that are read of METADATA. What an SBOM says stands at its beginning, a description of any length at its end."""
+"""Bytes that are read of METADATA. What an SBOM says stands at the beginning, a description at the end."""
 
 _LONGEST = 1000
 _REMEDY = "do not use this wheel: pin another version of the package"

@@ -1,0 +1,206 @@
+"""SBOMs: what they say, that it is all a function of content, and that both standards allow it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packageurl import PackageURL
+
+from tests.support.sbom_validators import assert_valid_cyclonedx, valid_spdx
+from tools.image.purl import deb_purl, oci_purl, pypi_purl
+from tools.image.sbom import cyclonedx_document, own_files, spdx_document
+from tools.oci.manifest import Platform
+
+SUBJECT = "sha256:" + "a" * 64
+ARM64 = Platform("linux", "arm64")
+
+LIBC: dict[str, Any] = {
+    "type": "deb",
+    "name": "libc6",
+    "version": "2.41-12",
+    "architecture": "arm64",
+    "purl": deb_purl("libc6", "2.41-12", "arm64", "debian-13"),
+    "sha256": "1" * 64,
+    "license": "LGPL-2.1-or-later AND GPL-2.0-or-later",
+    "source": {"name": "glibc", "version": "2.41-12"},
+    "homepage": "https://www.gnu.org/software/libc/libc.html",
+    "supplier": "GNU Libc Maintainers <debian-glibc@lists.debian.org>",
+}
+TZDATA: dict[str, Any] = {
+    "type": "deb",
+    "name": "tzdata",
+    "version": "2026a-0+deb13u1",
+    "architecture": "all",
+    "purl": deb_purl("tzdata", "2026a-0+deb13u1", "all", "debian-13"),
+    "sha256": "2" * 64,
+    "license": None,
+}
+CLICK: dict[str, Any] = {
+    "type": "pypi",
+    "name": "click",
+    "version": "8.5.1",
+    "purl": pypi_purl("click", "8.5.1"),
+    "sha256": "3" * 64,
+    "license": "BSD-3-Clause",
+}
+ODD: dict[str, Any] = {
+    "type": "pypi",
+    "name": "Odd_Name",
+    "version": "1!2.0+local",
+    "purl": pypi_purl("Odd_Name", "1!2.0+local"),
+    "sha256": "4" * 64,
+    "license": "MIT OR Own-Licence",
+    "homepage": "see the README",
+}
+BASE: dict[str, Any] = {
+    "type": "oci",
+    "name": "base/python",
+    "version": "sha256:" + "5" * 64,
+    "purl": oci_purl("registry.example/base/python", "sha256:" + "5" * 64),
+    "sha256": "5" * 64,
+    "license": None,
+}
+PACKAGES: list[dict[str, Any]] = [BASE, TZDATA, LIBC, ODD, CLICK]
+
+
+def file(path: str, digit: str = "f") -> dict[str, Any]:
+    return {"path": path, "kind": "file", "mode": "0644", "uid": 0, "gid": 0, "size": 1, "sha256": digit * 64}
+
+
+def link(path: str, kind: str, target: str) -> dict[str, Any]:
+    return {"path": path, "kind": kind, "mode": "0777", "uid": 0, "gid": 0, "target": target}
+
+
+FILES = [file("app/größe.txt"), file("app/main.py", "e")]
+
+
+def indented(document: bytes) -> str:
+    return json.dumps(json.loads(document), indent=2) + "\n"
+
+
+def golden(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def test_the_spdx_document_of_a_small_image() -> None:
+    document = spdx_document(SUBJECT, ARM64, PACKAGES, FILES)
+    assert indented(document) == golden("small_image.spdx.json")
+    assert {package.name for package in valid_spdx(document).packages} == {
+        "image for linux/arm64",
+        *(package["name"] for package in PACKAGES),
+        *(each["path"] for each in FILES),
+    }
+
+
+def test_the_cyclonedx_document_of_a_small_image() -> None:
+    document = cyclonedx_document(SUBJECT, ARM64, PACKAGES, FILES)
+    assert indented(document) == golden("small_image.cyclonedx.json")
+    assert_valid_cyclonedx(document)
+
+
+def test_an_image_of_nothing_has_documents_too() -> None:
+    assert [package.name for package in valid_spdx(spdx_document(SUBJECT, ARM64, [], [])).packages] == [
+        "image for linux/arm64"
+    ]
+    assert_valid_cyclonedx(cyclonedx_document(SUBJECT, ARM64, [], []))
+
+
+def test_an_image_that_is_named_by_sha512_has_documents_too() -> None:
+    subject = "sha512:" + "a" * 128
+    valid_spdx(spdx_document(subject, ARM64, PACKAGES, FILES))
+    assert_valid_cyclonedx(cyclonedx_document(subject, ARM64, PACKAGES, FILES))
+
+
+def test_the_order_of_layers_and_a_package_in_two_of_them_change_nothing() -> None:
+    again = [CLICK, *reversed(PACKAGES), dict(LIBC)]
+    assert spdx_document(SUBJECT, ARM64, again, FILES) == spdx_document(SUBJECT, ARM64, PACKAGES, FILES)
+    assert cyclonedx_document(SUBJECT, ARM64, again, FILES) == cyclonedx_document(SUBJECT, ARM64, PACKAGES, FILES)
+
+
+def test_two_wheels_of_one_version_are_two_packages() -> None:
+    other = {**CLICK, "sha256": "9" * 64}
+    parsed = valid_spdx(spdx_document(SUBJECT, ARM64, [CLICK, other], []))
+    assert [package.name for package in parsed.packages].count("click") == 2
+    assert_valid_cyclonedx(cyclonedx_document(SUBJECT, ARM64, [CLICK, other], []))
+
+
+def test_each_document_has_an_identity_of_its_own_that_comes_from_its_content() -> None:
+    def identity(**changed: Any) -> tuple[str, str]:
+        arguments: dict[str, Any] = {
+            "subject": SUBJECT,
+            "platform": ARM64,
+            "packages": PACKAGES,
+            "files": FILES,
+        } | changed
+        spdx, cyclonedx = json.loads(spdx_document(**arguments)), json.loads(cyclonedx_document(**arguments))
+        return spdx["documentNamespace"], cyclonedx["serialNumber"]
+
+    same = identity()
+    others = [
+        identity(subject="sha256:" + "b" * 64),
+        identity(platform=Platform("linux", "amd64")),
+        identity(packages=PACKAGES[1:]),
+        identity(files=[]),
+    ]
+    assert identity() == same
+    assert len({same, *others}) == 5
+
+
+def test_own_files_are_those_that_the_layers_leave_uncovered() -> None:
+    lower = [file("a/kept"), file("a/replaced", "1"), file("b/removed"), file("c/x"), file("c/y"), file("d/link")]
+    upper = [
+        {"path": "a", "kind": "directory", "mode": "0755", "uid": 0, "gid": 0},
+        file("a/replaced", "2"),
+        file("b/.wh.removed"),
+        file("c/.wh..wh..opq"),
+        file("c/new", "3"),
+        link("c/same", "hardlink", "c/new"),
+        link("d/link", "symlink", "kept"),
+        file(".wh.nothing"),
+    ]
+    assert [(each["path"], each["sha256"][0]) for each in own_files([lower, upper])] == [
+        ("a/kept", "f"),
+        ("a/replaced", "2"),
+        ("c/new", "3"),
+        ("c/same", "3"),
+    ]
+
+
+def test_what_a_whiteout_hides_is_a_folder_with_all_that_is_in_it_and_no_namesake() -> None:
+    lower = [file("etc/conf/a"), file("etc/conf/deep/b"), file("etc/config")]
+    assert [each["path"] for each in own_files([lower, [file("etc/.wh.conf")]])] == ["etc/config"]
+
+
+TEXT = st.text(min_size=1, max_size=20)
+HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
+EXPRESSIONS = st.sampled_from(["MIT", "(MIT)", "mit or Foo", "GPL-2.0+ WITH X", "LicenseRef-a", "MIT OR (ISC AND a b)"])
+SOURCES = st.fixed_dictionaries({"name": TEXT, "version": TEXT})
+URLS = st.from_regex(r"https?://[a-z0-9]{1,5}\.[a-z]{2,12}(/\S{0,10})?", fullmatch=True)
+ANY_PACKAGE = st.builds(
+    lambda name, version, **known: (
+        {"type": "pypi", "name": name, "version": version, "purl": pypi_purl(name, version)} | known
+    ),
+    TEXT.filter(str.strip),
+    TEXT.filter(str.strip),
+    license=st.none() | EXPRESSIONS | TEXT,
+    sha256=st.none() | HEX,
+    source=st.none() | SOURCES,
+    homepage=st.none() | URLS | TEXT,
+    supplier=st.none() | TEXT | st.builds("{} <{}>".format, TEXT, st.emails() | TEXT),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(ANY_PACKAGE, max_size=4), st.lists(TEXT, max_size=3, unique=True))
+def test_whatever_packages_say_of_themselves_both_documents_are_valid(
+    packages: list[dict[str, Any]], paths: list[str]
+) -> None:
+    files = [file(path) for path in paths]
+    spdx = spdx_document(SUBJECT, ARM64, packages, files)
+    valid_spdx(spdx)
+    assert_valid_cyclonedx(cyclonedx_document(SUBJECT, ARM64, packages, files))
+    for element in json.loads(spdx)["packages"]:
+        for reference in element.get("externalRefs", []):
+            assert PackageURL.from_string(reference["referenceLocator"]).version == element["versionInfo"].strip()
