@@ -1,6 +1,7 @@
 """What the graph of an image promises: descriptions are made of facts, and nobody reads a layer twice."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
+load("//tools/image:defs.bzl", "ImageIndexInfo")
 
 def _actions(env, mnemonic):
     return [action for action in analysistest.target_actions(env) if action.mnemonic == mnemonic]
@@ -8,19 +9,21 @@ def _actions(env, mnemonic):
 def _blobs(action):
     return [file.short_path for file in action.inputs.to_list() if file.basename.endswith(".layer.tar.gz")]
 
-def _manifest_reads_no_layer_impl(ctx):
+def _spawned(env):
+    """What needs a process: writing a file from what the analysis knows does not."""
+    return [action for action in analysistest.target_actions(env) if action.mnemonic not in ("FileWrite", "TemplateExpand")]
+
+def _image_has_no_action_impl(ctx):
     env = analysistest.begin(ctx)
-    actions = _actions(env, "ImageManifest")
-    asserts.equals(env, 1, len(actions))
-    asserts.equals(env, [], _blobs(actions[0]))
+    asserts.equals(env, [], [action.mnemonic for action in _spawned(env)], "An image is a description.")
     return analysistest.end(env)
 
-manifest_reads_no_layer_test = analysistest.make(
-    _manifest_reads_no_layer_impl,
+image_has_no_action_test = analysistest.make(
+    _image_has_no_action_impl,
     config_settings = {"//command_line_option:platforms": str(Label("//tools/platforms:linux_arm64"))},
 )
 
-def _index_reads_no_layer_impl(ctx):
+def _index_has_one_action_impl(ctx):
     env = analysistest.begin(ctx)
     actions = _actions(env, "ImageIndex")
     asserts.equals(env, 1, len(actions))
@@ -28,12 +31,35 @@ def _index_reads_no_layer_impl(ctx):
     asserts.equals(
         env,
         ["ImageIndex", "ImageLayout", "ImageLayout"],
-        sorted([action.mnemonic for action in analysistest.target_actions(env)]),
+        sorted([action.mnemonic for action in _spawned(env)]),
         "An index describes, and copies blobs only into layouts.",
     )
+
+    info = analysistest.target_under_test(env)[ImageIndexInfo]
+    asserts.equals(env, ["linux/amd64", "linux/arm64"], info.images.keys())
+    asserts.equals(env, info.blobs.to_list(), info.blobs_by_name.values())
+    for platform, image in info.images.items():
+        asserts.equals(env, platform, image.platform)
+        asserts.true(env, info.documents[platform].manifest in info.blobs.to_list())
     return analysistest.end(env)
 
-index_reads_no_layer_test = analysistest.make(_index_reads_no_layer_impl)
+index_has_one_action_test = analysistest.make(_index_has_one_action_impl)
+
+def _layers_are_shared_impl(ctx):
+    """What no platform makes different is written by one action, whatever the number of platforms."""
+    env = analysistest.begin(ctx)
+    info = analysistest.target_under_test(env)[ImageIndexInfo]
+    amd64, arm64 = [image.layers for image in info.images.values()]
+    shared = [one.blob == other.blob for one, other in zip(amd64, arm64)]
+    asserts.equals(
+        env,
+        {"files.layer.tar.gz": False, "click.layer.tar.gz": True, "linux_amd64.layer.tar.gz": False, "layers.layer.tar.gz": False, "sources.layer.tar.gz": True},
+        {layer.blob.basename: same for layer, same in zip(amd64, shared)},
+    )
+    asserts.equals(env, 8, len([name for name in info.blobs_by_name if name.partition("/")[2].startswith("layer")]))
+    return analysistest.end(env)
+
+layers_are_shared_test = analysistest.make(_layers_are_shared_impl)
 
 def _app_layer_reads_no_wheel_impl(ctx):
     env = analysistest.begin(ctx)

@@ -1,5 +1,6 @@
 """`NAME_image_push`, against a real registry: the client and the write-once guard of a release, without its policy."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,6 @@ from click.testing import CliRunner, Result
 
 from tests.support.images import ImageMaker
 from tests.support.registry import LocalRegistry
-from tools.image.layout import write_layout_directory
 from tools.image.push import main
 from tools.oci.client import RegistryClient
 from tools.oci.manifest import ImageIndex
@@ -26,10 +26,11 @@ def maker(tmp_path: Path) -> ImageMaker:
 
 
 def push(maker: ImageMaker, index: ImageIndex, registry: LocalRegistry, *arguments: str) -> Result:
-    layout = maker.folder.with_name("layout")
-    write_layout_directory(index.descriptor, list(maker.paths.values()), layout)
+    # As among the runfiles of a built image_push: see tools/image/built.py.
+    (maker.folder / "descriptor.json").write_text(json.dumps(index.descriptor.to_json()))
+    (maker.folder / "blobs.json").write_text(json.dumps({digest: str(path) for digest, path in maker.paths.items()}))
     return CliRunner().invoke(
-        main, ["--layout", str(layout), "--repository", f"{registry.address}/demo/hello", *arguments]
+        main, ["--image", str(maker.folder), "--repository", f"{registry.address}/demo/hello", *arguments]
     )
 
 

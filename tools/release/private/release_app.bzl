@@ -15,6 +15,7 @@ def release_app(
         env = {},
         layers = [],
         exposed_ports = [],
+        user = "",
         compression = "gzip",
         language = "",
         visibility = None):
@@ -42,6 +43,7 @@ def release_app(
       env: environment variables of the image.
       layers: further layers, above those of the program.
       exposed_ports: ports that the program listens on: `8080/tcp`.
+      user: user, or user:group, that the program runs as; that of the base by default.
       compression: gzip or zstd, of the program's layers.
       language: the program's language, for people and reports.
       visibility: of all targets.
@@ -49,8 +51,8 @@ def release_app(
     for attribute, value in {"name": name, "domain": domain, "description": description}.items():
         if type(value) != "string" or not value:
             fail("release_app %s: `%s` must be a plain, non-empty string; the release helper reads it without analysing the build." % (name, attribute))
-    if image and (binary or env or layers or exposed_ports):
-        fail("release_app %s: `image` is given, and so is what would make one. Leave out binary, env, layers and exposed_ports; say them in the image." % name)
+    if image and (binary or env or layers or exposed_ports or user):
+        fail("release_app %s: `image` is given, and so is what would make one. Leave out binary, env, layers, exposed_ports and user; say them in the image." % name)
     common = {"tags": ["manual"], "visibility": visibility}
     if not image:
         binary = binary or ":" + name
@@ -67,6 +69,7 @@ def release_app(
             env = env,
             exposed_ports = exposed_ports,
             layers = [":%s_image_layers" % name] + layers,
+            user = user,
             **common
         )
     image_index(
