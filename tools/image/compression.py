@@ -64,6 +64,7 @@ class CompressedWriter:
 
     Attributes:
       content_digest: "sha256:..." of the uncompressed bytes: the diffID of a layer (OCI image-spec, config.md).
+      content_size: uncompressed bytes, so far.
       digest: "sha256:..." of the compressed bytes.
       size: compressed bytes.
     """
@@ -77,6 +78,7 @@ class CompressedWriter:
         self._buffer = bytearray()
         self._content_hash = hashlib.sha256()
         self._hash = hashlib.sha256()
+        self._submitted = 0
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -86,7 +88,7 @@ class CompressedWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is None:
-            if self._buffer or not (self.size or self._waiting):
+            if self._buffer or not self._submitted:
                 self._submit(bytes(self._buffer))
             while self._waiting:
                 self._drain()
@@ -97,17 +99,22 @@ class CompressedWriter:
         return f"sha256:{self._content_hash.hexdigest()}"
 
     @property
+    def content_size(self) -> int:
+        return self._submitted + len(self._buffer)
+
+    @property
     def digest(self) -> str:
         return f"sha256:{self._hash.hexdigest()}"
 
     def write(self, data: bytes) -> None:
-        self._content_hash.update(data)
         self._buffer += data
         while len(self._buffer) >= self._compression.block:
             self._submit(bytes(self._buffer[: self._compression.block]))
             del self._buffer[: self._compression.block]
 
     def _submit(self, block: bytes) -> None:
+        self._content_hash.update(block)
+        self._submitted += len(block)
         self._waiting.append(self._pool.submit(self._compression.compress, block))
         if len(self._waiting) > 2 * self._threads:
             self._drain()

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,7 @@ from typing import Any, BinaryIO
 
 from tools.image.compression import COMPRESSIONS, CompressedWriter
 from tools.image.entries import Entry, LayerError
-
-_TAR_TYPES = {
-    "file": tarfile.REGTYPE,
-    "directory": tarfile.DIRTYPE,
-    "symlink": tarfile.SYMTYPE,
-    "hardlink": tarfile.LNKTYPE,
-}
+from tools.image.tar_header import archive_end, padding, tar_header
 
 # e_machine of the ELF header (System V ABI, "ELF Header") for each architecture by its OCI name.
 ELF_MACHINES = {"amd64": 62, "arm64": 183}
@@ -68,9 +61,8 @@ def write_layer(
     way = COMPRESSIONS[compression]
     programs = False
     with CompressedWriter(out, way, threads) as blob:
-        position = 0
         for entry in entries:
-            header = _header(entry)
+            header = tar_header(entry)
             blob.write(header)
             content_hash = hashlib.sha256() if listing is not None and entry.kind == "file" else None
             for number, chunk in enumerate(_chunks(entry)):
@@ -80,14 +72,10 @@ def write_layer(
                 if content_hash is not None:
                     content_hash.update(chunk)
                 blob.write(chunk)
-            padding = -entry.size % tarfile.BLOCKSIZE
-            blob.write(bytes(padding))
-            position += len(header) + entry.size + padding
+            blob.write(padding(entry.size))
             if listing is not None:
                 listing.write(_listed(entry, content_hash.hexdigest() if content_hash is not None else None))
-        blob.write(bytes(2 * tarfile.BLOCKSIZE))
-        position += 2 * tarfile.BLOCKSIZE
-        blob.write(bytes(-position % tarfile.RECORDSIZE))
+        blob.write(archive_end(blob.content_size))
     return LayerFacts(way.media_type, blob.digest, blob.size, blob.content_digest, machine if programs else None)
 
 
@@ -105,26 +93,14 @@ def write_metadata(path: Path, facts: LayerFacts, created_by: str, packages: Seq
     path.write_text(json.dumps(document) + "\n", encoding="utf-8")
 
 
-def _header(entry: Entry) -> bytes:
-    """A ustar header, preceded by a pax one only where ustar cannot say it (long or non-ASCII names, huge files)."""
-    info = tarfile.TarInfo(entry.path)
-    info.type = _TAR_TYPES[entry.kind]
-    info.mode = entry.mode
-    info.uid, info.gid = entry.uid, entry.gid
-    info.size = entry.size
-    info.linkname = entry.target
-    return info.tobuf(tarfile.PAX_FORMAT)
-
-
 def _chunks(entry: Entry) -> Iterator[bytes]:
     """The content of a file, in pieces."""
-    if entry.open is None:
-        return
     read = 0
-    with entry.open() as content:
-        while chunk := content.read(_CHUNK):
-            read += len(chunk)
-            yield chunk
+    if entry.open is not None:
+        with entry.open() as content:
+            while chunk := content.read(_CHUNK):
+                read += len(chunk)
+                yield chunk
     if read != entry.size:
         raise LayerError(
             f"cannot write /{entry.path} (from {entry.origin}): it has {read} bytes where {entry.size} "
