@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.image.sbom_test import CLICK, LIBC, file
+from tests.image.small_image import ARM64, CLICK, LIBC, file
 from tests.support.images import ImageMaker
 from tests.support.oci_schemas import check_index
 from tests.support.registry import LocalRegistry
@@ -29,7 +29,6 @@ from tools.oci.manifest import (
 )
 from tools.oci.publication import push_index
 
-ARM64 = Platform("linux", "arm64")
 IMAGE = Descriptor(OCI_MANIFEST, "sha256:" + "a" * 64, 100, ARM64)
 LAYERS = [
     LayerRecord({"packages": [LIBC, CLICK]}, [file("usr/lib/libc.so.6")]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
-import zlib
 from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
@@ -92,12 +91,9 @@ _CLASSIFIERS = {
 
 def wheel_package(path: Path) -> dict[str, Any]:
     """The entry of the wheel at `path` in the `packages` of a layer's metadata; raises PipError for a broken wheel."""
-    try:
-        with path.open("rb") as wheel:
-            sha256 = hashlib.file_digest(wheel, "sha256").hexdigest()
-            metadata = _metadata(path, wheel)
-    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise _refusal(path, str(error)) from error
+    with path.open("rb") as wheel:
+        sha256 = hashlib.file_digest(wheel, "sha256").hexdigest()
+        metadata = _metadata(path, wheel)
     name, version = _field(metadata, "Name"), _field(metadata, "Version")
     distribution = path.name.partition("-")[0]
     if name is None or _normalized(name) != _normalized(distribution):
@@ -117,13 +113,22 @@ def wheel_package(path: Path) -> dict[str, Any]:
 
 
 def _metadata(path: Path, wheel: BinaryIO) -> Message:
-    with zipfile.ZipFile(wheel) as archive:
-        members = [name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
-        if len(members) != 1:
-            raise _refusal(path, f"it has {len(members)} files *.dist-info/METADATA")
-        with archive.open(members[0]) as member:
-            text = member.read(_MOST_METADATA).decode(errors="replace")
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            names = [name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
+            contents = [_beginning(archive, name) for name in names[:2]]
+    except Exception as error:
+        # A broken archive makes zipfile and the decompressors raise half a dozen kinds of error, hardly any documented.
+        raise _refusal(path, str(error) or type(error).__name__) from error
+    if len(contents) != 1:
+        raise _refusal(path, f"it has {len(names)} files *.dist-info/METADATA")
+    text = contents[0].decode(errors="replace")
     return HeaderParser().parsestr(text.replace("\r\n", "\n").partition("\n\n")[0])
+
+
+def _beginning(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as member:
+        return member.read(_MOST_METADATA)
 
 
 def _license(metadata: Message) -> str | None:
