@@ -50,14 +50,14 @@ class ImageMaker:
         """Write a manifest or index."""
         return self.blob(json.dumps(fields).encode(), fields["mediaType"])
 
-    def image(self, platform: Platform, texts: Sequence[str]) -> Descriptor:
+    def image(self, platform: Platform, texts: Sequence[str], env: Sequence[str] = ()) -> Descriptor:
         """Write one platform's image with a layer of one file for each text; return its entry for an index."""
         layers = [_layer(text) for text in texts]
         described = [self.blob(gzip.compress(layer, mtime=0), OCI_LAYER_GZIP) for layer in layers]
         config = {
             "architecture": platform.architecture,
             "os": platform.os,
-            "config": {},
+            "config": {"Env": list(env)} if env else {},
             "rootfs": {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]},
         }
         manifest = self.document(
@@ -71,7 +71,11 @@ class ImageMaker:
         return Descriptor(manifest.media_type, manifest.digest, manifest.size, platform)
 
     def index(
-        self, content: str = "", platforms: Sequence[str] = ("linux/amd64", "linux/arm64"), attested: bool = False
+        self,
+        content: str = "",
+        platforms: Sequence[str] = ("linux/amd64", "linux/arm64"),
+        attested: bool = False,
+        env: Sequence[str] = (),
     ) -> ImageIndex:
         """Write an index with a layer that the platforms share and one of each its own.
 
@@ -79,9 +83,10 @@ class ImageMaker:
             content: what makes it different from others.
             platforms: one image each.
             attested: add a BuildKit attestation for each platform.
+            env: environment variables of the images, NAME=VALUE.
         """
         children = [
-            self.image(Platform.parse(platform), ["shared by all platforms", f"{platform} {content}"])
+            self.image(Platform.parse(platform), ["shared by all platforms", f"{platform} {content}"], env)
             for platform in platforms
         ]
         if attested:

@@ -21,6 +21,15 @@ OF_THE_TEST = ("TEST_", "TESTBRIDGE_", "XML_OUTPUT_FILE", "BAZEL_", "BUILD_", "R
 # What is the clone's own, and no file of the project.
 KEPT = ("--exclude=/bazel-*", "--exclude=/user.bazelrc")
 
+# What the workspace's module says of one that a test adds to it.
+_OVERRIDE = """
+bazel_dep(name = "{name}")
+local_path_override(
+    module_name = "{name}",
+    path = "{name}",
+)
+"""
+
 # Whoever clones a repository has an identity; a machine that only tests it may have none. The fixed date makes the
 # commit of the same uncommitted changes the same one each time.
 IDENTITY = {
@@ -70,6 +79,20 @@ class Workspace:
         """Builds `targets`; an AssertionError says why that failed."""
         result = self.bazel("build", *targets)
         assert result.returncode == 0, result.stderr
+
+    def add_module(self, name: str, files: Mapping[str, str]) -> Path:
+        """Adds a module that uses this one, `@NAME` to the workspace: its files by path. Returns its folder."""
+        folder = self.path / name
+        for path, content in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(content)
+        self.append("MODULE.bazel", _OVERRIDE.format(name=name))
+        return folder
+
+    def append(self, path: str, text: str) -> None:
+        """Adds text to the end of a file."""
+        with (self.path / path).open("a") as file:
+            file.write(text)
 
     def reset(self) -> None:
         """Takes back what a test changed in the work tree and in its history."""
