@@ -12,13 +12,6 @@ import pytest
 from tests.debian.archive import SUITE, Archive, served_archive
 from tests.support.workspace import Workspace, shared_workspace
 
-OVERRIDE = """
-bazel_dep(name = "neighbour")
-local_path_override(
-    module_name = "neighbour",
-    path = "neighbour",
-)
-"""
 NEIGHBOUR = """
 module(name = "neighbour")
 
@@ -56,19 +49,15 @@ class Clone:
     archive: Archive
     version: str
 
-    @property
-    def neighbour(self) -> Path:
-        return self.workspace.path / "neighbour"
-
     def add_neighbour(self, hub: str = "neighbours_debian") -> None:
-        self.neighbour.mkdir()
-        (self.neighbour / "MODULE.bazel").write_text(NEIGHBOUR.format(hub=hub))
-        (self.neighbour / "BUILD.bazel").write_text(BUILD.format(hub=hub))
-        (self.neighbour / "packages.yaml").write_text(
-            f"suite: {SUITE}\narchitectures: [amd64, arm64]\npackages: [app]\n"
+        self.workspace.add_module(
+            "neighbour",
+            {
+                "MODULE.bazel": NEIGHBOUR.format(hub=hub),
+                "BUILD.bazel": BUILD.format(hub=hub),
+                "packages.yaml": f"suite: {SUITE}\narchitectures: [amd64, arm64]\npackages: [app]\n",
+            },
         )
-        with (self.workspace.path / "MODULE.bazel").open("a") as module:
-            module.write(OVERRIDE)
 
     def lock(self) -> None:
         files = ["--manifest", "neighbour/packages.yaml", "--lock", "neighbour/packages.lock.json"]

@@ -18,13 +18,6 @@ pip.lock(
 )
 use_repo(pip, "second")
 """
-OVERRIDE = """
-bazel_dep(name = "neighbour")
-local_path_override(
-    module_name = "neighbour",
-    path = "neighbour",
-)
-"""
 NEIGHBOUR = """
 module(name = "neighbour")
 
@@ -61,20 +54,12 @@ class Clone:
     def add_lock(self, text: str) -> None:
         """Gives the workspace's own module a second lock."""
         (self.workspace.path / "second.txt").write_text(text)
-        self._append_to_module(SECOND_LOCK)
+        self.workspace.append("MODULE.bazel", SECOND_LOCK)
 
     def add_neighbour(self, lock: str, hub: str, target: str) -> None:
         """Adds a module that has a lock of its own, whose repository it calls `@pip`, and a program."""
-        folder = self.workspace.path / "neighbour"
-        folder.mkdir()
-        (folder / "MODULE.bazel").write_text(NEIGHBOUR.format(hub=hub))
-        (folder / "requirements.txt").write_text(lock)
-        self._append_to_module(OVERRIDE)
-        write_program(folder, target)
-
-    def _append_to_module(self, text: str) -> None:
-        with (self.workspace.path / "MODULE.bazel").open("a") as module:
-            module.write(text)
+        files = {"MODULE.bazel": NEIGHBOUR.format(hub=hub), "requirements.txt": lock}
+        write_program(self.workspace.add_module("neighbour", files), target)
 
     def folders(self, target: str, platform: str = "") -> list[Path]:
         """The folders on the search path of a program that depends on `target`, for a platform or for the host."""
