@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packageurl import PackageURL
@@ -85,6 +86,29 @@ def test_each_document_has_an_identity_of_its_own_that_comes_from_its_content() 
     ]
     assert identity() == same
     assert len({same, *others}) == 5
+
+
+@pytest.mark.parametrize(
+    ("supplier", "spdx"),
+    [
+        ("Matthias Klose <doko@debian.org>", "Person: Matthias Klose (doko@debian.org)"),
+        (
+            "Debian GCC Maintainers <debian-gcc@lists.debian.org>",
+            "Organization: Debian GCC Maintainers (debian-gcc@lists.debian.org)",
+        ),
+        ("Shadow package maintainers", "Organization: Shadow package maintainers"),
+        ("Laszlo Boszormenyi (GCS) <gcs@debian.org>", "Person: Laszlo Boszormenyi (GCS) (gcs@debian.org)"),
+        ("<a@example.org>", "Person: a@example.org (a@example.org)"),
+        ("A  Name\n <not an address>", "Person: A Name <not an address>"),
+        (" ", None),
+    ],
+)
+def test_a_supplier_is_a_person_unless_its_name_is_a_groups(supplier: str, spdx: str | None) -> None:
+    packages = [{**CLICK, "supplier": supplier}]
+    document = spdx_document(SUBJECT, ARM64, packages, [])
+    valid_spdx(document)
+    assert json.loads(document)["packages"][1].get("supplier") == spdx
+    assert_valid_cyclonedx(cyclonedx_document(SUBJECT, ARM64, packages, []))
 
 
 def test_own_files_are_those_that_the_layers_leave_uncovered() -> None:

@@ -33,6 +33,10 @@ _OPAQUE = ".wh..wh..opq"
 _URL = re.compile(
     r"https?://([A-Za-z0-9-]+\.)+[A-Za-z]{2,}(:[0-9]{1,5})?(/([A-Za-z0-9._~/?=&,;:@!$*+-]|%[0-9A-Fa-f]{2})*)?"
 )
+# SPDX wants to know whether a supplier is a person. Debian's maintainers do not say it but by their names.
+_GROUP = re.compile(
+    r"\b(team|groups?|maintainers?|developers?|packagers?|project|foundation|debian|inc|llc|ltd|gmbh)\b", re.IGNORECASE
+)
 _SUPPLIER = re.compile(r"(.*?) ?<([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)>", re.ASCII)
 
 
@@ -150,7 +154,8 @@ def _spdx_package(key: str, package: Package, license_: License | None) -> dict[
         element["homepage"] = homepage
     if supplier := _supplier(package):
         name, address = supplier
-        element["supplier"] = f"Organization: {name}" + (f" ({address})" if address else "")
+        kind = "Organization" if _GROUP.search(name) else "Person"
+        element["supplier"] = f"{kind}: {name}" + (f" ({address})" if address else "")
     return element
 
 
