@@ -112,11 +112,11 @@ class Neighbour:
         folder = docker_config or self.folder
         return self.workspace.bazel(*arguments, environment={"DOCKER_CONFIG": str(folder)})
 
-    def built(self, output_group: str) -> Path:
-        """The one file or folder of an output group."""
+    def built(self, output_group: str) -> list[Path]:
+        """The files and folders of an output group."""
         result = self.bazel("cquery", "@neighbour//:index", "--output=files", f"--output_groups={output_group}")
         assert result.returncode == 0, result.stderr
-        return self.workspace.path / result.stdout.strip()
+        return [self.workspace.path / line for line in result.stdout.splitlines()]
 
     def read(self, document: Descriptor) -> dict[str, Any]:
         return dict(json.loads(self.maker.blobs.read(document.digest)))
@@ -173,10 +173,10 @@ def test_documents_are_fetched_for_documents_and_layers_for_layers(
 
     # The same layers for whatever else is built, and however.
     succeeded(neighbour.build("--output_groups=blobs", "--compilation_mode=opt"))
-    succeeded(neighbour.build("--output_groups=layout"))
+    succeeded(neighbour.build("--output_groups=layout,sbom"))
     assert asked(registry) == []
 
-    layout = neighbour.built("layout")
+    (layout,) = neighbour.built("layout")
     (top,) = json.loads((layout / "index.json").read_bytes())["manifests"]
     for child, under in zip(read_blob(layout, top)["manifests"], children, strict=False):
         manifest = read_blob(layout, child)
@@ -185,6 +185,10 @@ def test_documents_are_fetched_for_documents_and_layers_for_layers(
         assert config["config"]["Env"] == ["BASE=debian", "GREETING=hello"]
         diff_ids = neighbour.read(Descriptor.from_json(under["config"]))["rootfs"]["diff_ids"]
         assert config["rootfs"]["diff_ids"][:2] == diff_ids
+    sboms = neighbour.built("sbom")
+    assert len(sboms) == 4  # two kinds for each platform
+    for sbom in sboms:
+        assert f"pkg:oci/{neighbour.path.rpartition('/')[2]}@{base.digest}?repository_url=" in sbom.read_text()
 
 
 def test_a_cache_serves_layers_that_another_build_has_fetched(neighbour: Neighbour, registry: LocalRegistry) -> None:
