@@ -187,9 +187,22 @@ def test_a_mount_asks_for_the_source_too(proxy: FaultProxy, maker: ImageMaker, p
     source, target = proxy.repository(f"{path}/source"), proxy.repository(f"{path}/target")
     with RegistryClient(proxy.address) as client:
         push_index(client, source, index.descriptor, maker.blobs)
-        report = push_index(client, target, index.descriptor, maker.blobs, mount_from=[source])
+        report = push_index(client, target, index.descriptor, maker.blobs)
     assert report.blobs_mounted == 5
     assert report.blobs_uploaded == 0
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_what_may_not_be_mounted_is_sent(proxy: FaultProxy, maker: ImageMaker, path: str, status: int) -> None:
+    proxy.require_token()
+    index = maker.index()
+    source, target = proxy.repository(f"{path}/source"), proxy.repository(f"{path}/target")
+    both = r"/token\?.*source.*target"  # in the order of the mount
+    proxy.inject(Fault(path=both, times=0, answer=error_answer(status, "DENIED")))
+    with RegistryClient(proxy.address, retry_for=0) as client:
+        push_index(client, source, index.descriptor, maker.blobs)
+        report = push_index(client, target, index.descriptor, maker.blobs)
+    assert (report.blobs_mounted, report.blobs_uploaded) == (0, 5)
 
 
 def test_an_expired_token_is_renewed_once(proxy: FaultProxy, maker: ImageMaker, path: str) -> None:

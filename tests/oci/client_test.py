@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,7 @@ from tools.oci.errors import (
     Refused,
 )
 from tools.oci.manifest import OCI_INDEX, Descriptor, ImageManifest, Platform, parse_manifest
+from tools.oci.parallel import run_all
 from tools.oci.publication import push_index
 from tools.oci.reference import Repository
 from tools.oci.tags import write_tag
@@ -185,28 +188,69 @@ def test_an_index_whose_children_were_deleted_is_made_whole(
     assert sum(request.method == "HEAD" for request in registry.requests()) == 6
 
 
-def test_another_repository_gets_the_blobs_by_mounting(
+def test_apps_that_share_layers_send_each_of_them_once(
     registry: LocalRegistry, client: RegistryClient, maker: ImageMaker, path: str
 ) -> None:
-    index = maker.index()
-    source, target = registry.repository(f"{path}/source"), registry.repository(f"{path}/target")
-    push_index(client, source, index.descriptor, maker.blobs)
+    first, second = maker.index(f"first of {path}"), maker.index(f"second of {path}")
+    push_index(client, registry.repository(f"{path}/first"), first.descriptor, maker.blobs)
+    report = push_index(client, registry.repository(f"{path}/second"), second.descriptor, maker.blobs)
+    # The layer of all platforms; each platform's own one and its config are the second app's.
+    assert (report.blobs_mounted, report.blobs_uploaded, report.blobs_present) == (1, 4, 0)
+    sent = [request.path.partition("digest=")[2] for request in registry.requests() if request.is_upload]
+    assert len(sent) == len(set(sent)) == 9
     registry.forget_requests()
-    report = push_index(client, target, index.descriptor, maker.blobs, mount_from=[target, source])
+    report = push_index(client, registry.repository(f"{path}/third"), first.descriptor, maker.blobs)
     assert (report.blobs_mounted, report.blobs_uploaded) == (5, 0)
     assert not any(request.is_upload for request in registry.requests())
 
 
-def test_a_mount_that_does_not_work_becomes_an_upload(
+def test_a_blob_that_was_only_seen_or_read_is_mounted_too(
     registry: LocalRegistry, client: RegistryClient, maker: ImageMaker, path: str
 ) -> None:
-    blob = maker.blob(f"a blob of {path}".encode())
-    empty = [registry.repository(f"{path}/empty-{number}") for number in range(2)]
-    repository = registry.repository(path)
-    outcome = client.upload_blob(repository, blob, lambda: maker.blobs.open(blob.digest), mount_from=empty)
+    repository = registry.repository(f"{path}/source")
+    seen, read = (sent_blob(client, repository, maker, f"{word} in {path}".encode()) for word in ("seen", "read"))
+    with RegistryClient(registry.address) as other:
+        assert other.blob_exists(repository, seen.digest)
+        other.read_blob(repository, read)
+        for blob in (seen, read):
+            outcome = other.upload_blob(registry.repository(path), blob, lambda: pytest.fail("it was opened"))
+            assert outcome is UploadOutcome.MOUNTED
+        assert other.traffic.blobs_mounted == 2
+
+
+def test_a_mount_that_does_not_work_becomes_an_upload_and_is_not_tried_again(
+    registry: LocalRegistry, client: RegistryClient, maker: ImageMaker, path: str
+) -> None:
+    source, target = registry.repository(f"{path}/source"), registry.repository(path)
+    blob = sent_blob(client, source, maker, f"a blob of {path}".encode())
+    connection = HTTPConnection(registry.address)
+    connection.request("DELETE", f"/v2/{source.path}/blobs/{blob.digest}")
+    assert connection.getresponse().status == 202
+    connection.close()
+    registry.forget_requests()
+    outcome = client.upload_blob(target, blob, lambda: maker.blobs.open(blob.digest))
     assert outcome is UploadOutcome.UPLOADED
-    assert client.blob_exists(repository, blob.digest)
-    assert client.upload_blob(repository, blob, lambda: maker.blobs.open(blob.digest)) is UploadOutcome.EXISTS
+    requests = registry.requests()
+    assert [request.method for request in requests] == ["HEAD", "POST", "PUT"]
+    assert "mount=" in requests[1].path
+    assert client.blob_exists(target, blob.digest)
+    assert client.upload_blob(target, blob, lambda: maker.blobs.open(blob.digest)) is UploadOutcome.EXISTS
+    again = client.upload_blob(source, blob, lambda: maker.blobs.open(blob.digest))
+    assert again is UploadOutcome.MOUNTED
+
+
+def test_images_that_are_pushed_at_the_same_time_arrive_whole(
+    registry: LocalRegistry, client: RegistryClient, maker: ImageMaker, path: str
+) -> None:
+    indexes = [maker.index(f"{number} of {path}") for number in range(4)]
+    blobs = maker.blobs
+    push = [
+        partial(push_index, client, registry.repository(f"{path}/{number}"), index.descriptor, blobs)
+        for number, index in enumerate(indexes)
+    ]
+    run_all(push)
+    for number, index in enumerate(indexes):
+        run("crane", "validate", "--remote", str(registry.repository(f"{path}/{number}").digest(index.digest)))
 
 
 def test_a_single_image_can_be_pushed_too(

@@ -13,7 +13,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.client import HTTPException
@@ -32,12 +32,15 @@ from tools.oci.errors import (
     NotKept,
     OciError,
     Refused,
+    Unauthorized,
 )
 from tools.oci.manifest import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     MAX_MANIFEST_SIZE,
+    OCI_INDEX,
     Descriptor,
+    ImageIndex,
     Manifest,
     parse_manifest,
 )
@@ -59,6 +62,9 @@ _DOCKER_HUB_API = "registry-1.docker.io"
 _PAGE = 1000
 _MAX_PAGES = 10_000
 _MAX_TAGS_SIZE = 32 * 1024 * 1024
+_MAX_REFERRER_PAGES = 100
+_NO_REFERRERS_API = (400, 404, 405, 406, 501)
+"""What registries answer that do not know the question for referrers; one that does may not answer 404."""
 _NEXT = re.compile(r"""<([^>]*)>[^,]*;\s*rel="?next"?""", re.IGNORECASE)
 
 
@@ -132,6 +138,7 @@ class RegistryClient:
         self._address: str | None = None
         self._uploaded = 0
         self._mounted = 0
+        self._homes: dict[str, dict[Repository, None]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -215,6 +222,38 @@ class RegistryClient:
 
     def put_manifest(self, reference: Reference, content: bytes, media_type: str) -> str:
         """Write a manifest by tag or by digest, byte for byte, and return its digest."""
+        self._put(reference, content, media_type)
+        return digest_of(content)
+
+    def put_referrer(self, reference: Reference, content: bytes, media_type: str, subject: str) -> bool:
+        """Write a manifest that has a `subject`, and return whether the registry says that it has listed it there."""
+        return self._put(reference, content, media_type).header("OCI-Subject").strip() == subject
+
+    def get_referrers(
+        self, repository: Repository, digest: str, *, access: Access = Access.PULL
+    ) -> tuple[Descriptor, ...] | None:
+        """What the registry itself lists as referring to a digest, every page of it; None where it has no such list."""
+        what = f"cannot list what refers to {repository}@{digest}"
+        request = self._request("GET", repository, f"referrers/{digest}", headers={"Accept": OCI_INDEX})
+        found: list[Descriptor] = []
+        request = replace(request, limit=MAX_MANIFEST_SIZE)
+        for response in self._pages(request, repository, access, what, _MAX_REFERRER_PAGES):
+            if response.status in _NO_REFERRERS_API and not found:
+                return None
+            if response.status != 200:
+                raise self._refusal(response, what)
+            if response.oversize:
+                raise self._nonsense(what, f"one page has more than {MAX_MANIFEST_SIZE} bytes")
+            try:
+                page = parse_manifest(response.body, response.header("Content-Type"), "its list of referrers")
+            except InvalidManifest as error:
+                raise self._nonsense(what, error.why) from None
+            if not isinstance(page, ImageIndex):
+                raise self._nonsense(what, f"its answer is no index but a {page.media_type}")
+            found += page.manifests
+        return tuple(found)
+
+    def _put(self, reference: Reference, content: bytes, media_type: str) -> Response:
         what = f"cannot write {reference}"
         digest = digest_of(content)
         if reference.digest is not None and not matches(content, reference.digest):
@@ -228,7 +267,7 @@ class RegistryClient:
         kept = response.header("Docker-Content-Digest")
         if kept not in ("", reference.digest or digest):
             raise self._nonsense(what, f"it kept {kept[:100]!r} where {digest} was sent")
-        return digest
+        return response
 
     def _get(self, reference: Reference, access: Access, what: str) -> Manifest | Response:
         request = self._request(
@@ -284,11 +323,13 @@ class RegistryClient:
         request = self._request("HEAD", repository, f"blobs/{digest}")
         response = self._send(request, self._scopes(repository, access), what)
         if response.status == 404:
+            self._forget(digest, repository)
             return False
         if response.status != 200:
             raise self._refusal(response, what)
         if response.header("Docker-Content-Digest") not in ("", digest):
             raise self._nonsense(what, f"it says that its digest is {response.header('Docker-Content-Digest')[:140]!r}")
+        self._remember(digest, repository)
         return True
 
     def download_blob(self, repository: Repository, blob: Descriptor, out: BinaryIO) -> None:
@@ -309,6 +350,7 @@ class RegistryClient:
             raise self._nonsense(what, f"its content has {found} bytes, {blob.size} were announced")
         if taken.digest != blob.digest:
             raise self._nonsense(what, f"its content is {taken.digest}")
+        self._remember(blob.digest, repository)
 
     def read_blob(self, repository: Repository, blob: Descriptor) -> bytes:
         """Fetch and check a small blob (one GET): its descriptor's size is how much memory it may take."""
@@ -322,19 +364,16 @@ class RegistryClient:
         blob: Descriptor,
         open_blob: Callable[[], BinaryIO],
         *,
-        mount_from: Iterable[Repository] = (),
         known_missing: bool = False,
     ) -> UploadOutcome:
-        """Make a blob exist in a repository: look, mount from elsewhere on this registry, else stream it.
+        """Make a blob exist in a repository: look, mount it from where this client has seen it, else stream it.
 
         Args:
             repository: where it shall be.
             blob: its digest and size.
             open_blob: opens the content anew; called once for each attempt, only if it must be sent.
-            mount_from: repositories of the same registry that may have it.
             known_missing: the caller has just asked: leave out the first HEAD.
         """
-        sources = [source for source in mount_from if source.registry == repository.registry and source != repository]
         look = not known_missing
         what = f"cannot upload blob {repository}@{blob.digest}"
 
@@ -344,37 +383,62 @@ class RegistryClient:
             if look and self.blob_exists(repository, blob.digest):
                 return UploadOutcome.EXISTS
             look = True
-            location = self._start_upload(repository, blob.digest, sources, what)
+            location = self._start_upload(repository, blob.digest, what)
             if location is None:
                 return UploadOutcome.MOUNTED
             self._finish_upload(repository, location, blob, open_blob, what)
             return UploadOutcome.UPLOADED
 
         outcome = self._sender.retry(attempt)
+        self._remember(blob.digest, repository)
         with self._lock:
             self._uploaded += outcome is UploadOutcome.UPLOADED
             self._mounted += outcome is UploadOutcome.MOUNTED
         return outcome
 
-    def _start_upload(self, repository: Repository, digest: str, sources: list[Repository], what: str) -> str | None:
+    def _start_upload(self, repository: Repository, digest: str, what: str) -> str | None:
         """Mount the blob (None) or open an upload session (its address). A mount that fails opens one as well."""
-        location = ""
-        for source in sources or (None,):
-            query = f"?{urlencode({'mount': digest, 'from': source.path})}" if source is not None else ""
-            scopes = self._scopes(repository, Access.PUSH)
-            if source is not None:
-                scopes |= self._scopes(source, Access.PULL)
-            request = self._request("POST", repository, f"blobs/uploads/{query}")
-            response = self._send(request, scopes, what, once=True)
-            if response.status == 201 and source is not None:
+        source = self._home(digest, repository)
+        if source is not None:
+            query = urlencode({"mount": digest, "from": source.path})
+            scopes = self._scopes(repository, Access.PUSH) | self._scopes(source, Access.PULL)
+            request = self._request("POST", repository, f"blobs/uploads/?{query}")
+            try:
+                response = self._send(request, scopes, what, once=True)
+            except (Forbidden, InvalidResponse, Unauthorized):
+                # Of a token for both repositories. What may be sent need not be mounted.
+                response = None
+            if response is not None and response.status == 201:
                 return None
-            if response.status != 202:
-                raise self._refusal(response, what)
-            location = response.header("Location")
-            if not location:
-                raise self._nonsense(what, "it opened an upload without saying where")
-            location = join_url(response.url, location, what)
-        return location
+            self._forget(digest, source)
+            if response is not None and response.status == 202:
+                return self._session(response, what)
+        response = self._send(
+            self._request("POST", repository, "blobs/uploads/"), self._scopes(repository, Access.PUSH), what, once=True
+        )
+        if response.status != 202:
+            raise self._refusal(response, what)
+        return self._session(response, what)
+
+    def _session(self, response: Response, what: str) -> str:
+        location = response.header("Location")
+        if not location:
+            raise self._nonsense(what, "it opened an upload without saying where")
+        return join_url(response.url, location, what)
+
+    def _remember(self, digest: str, repository: Repository) -> None:
+        """Note where a blob is: from there it can be mounted into other repositories."""
+        with self._lock:
+            self._homes.setdefault(digest, {})[repository] = None
+
+    def _forget(self, digest: str, repository: Repository) -> None:
+        with self._lock:
+            self._homes.get(digest, {}).pop(repository, None)
+
+    def _home(self, digest: str, repository: Repository) -> Repository | None:
+        """Another repository that has the blob, as far as this client has seen."""
+        with self._lock:
+            return next((home for home in self._homes.get(digest, ()) if home != repository), None)
 
     def _finish_upload(
         self, repository: Repository, location: str, blob: Descriptor, open_blob: Callable[[], BinaryIO], what: str
@@ -403,21 +467,14 @@ class RegistryClient:
     def list_tags(self, repository: Repository, *, access: Access = Access.PULL) -> tuple[str, ...]:
         """All tags, every page of them; empty when the repository does not exist."""
         what = f"cannot list the tags of {repository}"
-        request: Request | None = self._request("GET", repository, f"tags/list?n={_PAGE}")
+        request = replace(self._request("GET", repository, f"tags/list?n={_PAGE}"), limit=_MAX_TAGS_SIZE)
         tags: dict[str, None] = {}
-        seen: set[str] = set()
-        while request is not None:
-            if request.url in seen or len(seen) >= _MAX_PAGES:
-                raise self._nonsense(what, f"its pages have no end ({len(seen)} read)")
-            seen.add(request.url)
-            request = replace(request, limit=_MAX_TAGS_SIZE)
-            response = self._send(request, self._scopes(repository, access), what)
+        for response in self._pages(request, repository, access, what, _MAX_PAGES):
             if response.status == 404 and _is_definite(response):
                 return ()
             if response.status != 200:
                 raise self._refusal(response, what)
             tags.update(dict.fromkeys(self._read_tags(response, what)))
-            request = self._next_page(request, response, what)
         return tuple(tags)
 
     def _read_tags(self, response: Response, what: str) -> list[str]:
@@ -433,6 +490,20 @@ class RegistryClient:
         if not isinstance(tags, list) or not all(isinstance(tag, str) and is_tag(tag) for tag in tags):
             raise self._nonsense(what, f"its answer is no list of tags: {response.body[:40]!r}")
         return tags
+
+    def _pages(
+        self, request: Request, repository: Repository, access: Access, what: str, most: int
+    ) -> Iterator[Response]:
+        """The answer to a question for a list, and to those for its further pages, whatever their status."""
+        following: Request | None = request
+        seen: set[str] = set()
+        while following is not None:
+            if following.url in seen or len(seen) >= most:
+                raise self._nonsense(what, f"its pages have no end ({len(seen)} read)")
+            seen.add(following.url)
+            response = self._send(following, self._scopes(repository, access), what)
+            yield response
+            following = self._next_page(following, response, what)
 
     def _next_page(self, request: Request, response: Response, what: str) -> Request | None:
         link = _NEXT.search(response.header("Link"))

@@ -5,7 +5,6 @@ Nothing here writes a tag: killed anywhere, a push leaves only content that nobo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,25 +33,18 @@ class PushReport:
         return self.manifest.digest
 
 
-def push_index(
-    client: RegistryClient,
-    repository: Repository,
-    index: Descriptor,
-    blobs: BlobStore,
-    *,
-    mount_from: Sequence[Repository] = (),
-) -> PushReport:
+def push_index(client: RegistryClient, repository: Repository, index: Descriptor, blobs: BlobStore) -> PushReport:
     """Make an image index (or a single manifest) and all it names exist in a repository, by digest.
 
     A HEAD for each manifest when all of them are there already. Otherwise every blob is asked for in parallel, what is
-    missing is mounted or sent (a digest shared by platforms once), then the platforms' manifests, then the index.
+    missing is mounted from a repository in which this client has seen it, or sent (a digest shared by platforms once),
+    then the platforms' manifests, then the index.
 
     Args:
         client: of the repository's registry.
         repository: where to.
         index: what to push; its content comes from `blobs` as all else.
         blobs: content by digest.
-        mount_from: repositories of the same registry that may have the same blobs.
 
     Raises:
         BlobMismatch, InvalidManifest: the built image is not whole; nothing was written.
@@ -91,7 +83,6 @@ def push_index(
                 repository,
                 blob,
                 partial(blobs.open, blob.digest),
-                mount_from=mount_from,
                 known_missing=True,
             )
             for blob in missing
