@@ -22,6 +22,7 @@ from tools.oci.manifest import ImageIndex, Platform
 from tools.oci.parallel import run_all
 from tools.oci.publication import push_index
 from tools.oci.reference import Reference
+from tools.oci.referrers import Referrers
 from tools.oci.tags import TagPolicy, TagState, read_tag, verify_tag, write_tag
 
 BOTH = (Platform("linux", "amd64"), Platform("linux", "arm64"))
@@ -50,6 +51,37 @@ def test_an_index_of_the_expected_platforms_is_present_with_its_bytes(
     assert inspection.digest == index.digest
     requests = registry.requests()
     assert [request.method for request in requests] == ["GET"] + ["HEAD"] * len(index.manifests)
+
+
+def test_what_refers_to_an_index_is_asked_beside_its_children(
+    proxy: FaultProxy,
+    client: RegistryClient,
+    registry: LocalRegistry,
+    hasty: RegistryClient,
+    maker: ImageMaker,
+    path: str,
+) -> None:
+    publish(client, registry, maker, path, maker.index(attested=True))
+    proxy.latency = 0.05
+    inspection = inspect_index(hasty, proxy.repository(path).tag("v1"), BOTH, referrers=True)
+    assert inspection.referrers == Referrers((), listed=False)
+    assert len(proxy.requests()) == 1 + 4 + 2
+    assert round_trips(proxy.requests()) == 2
+
+
+def test_not_to_know_what_refers_to_an_index_changes_no_verdict(
+    proxy: FaultProxy,
+    client: RegistryClient,
+    registry: LocalRegistry,
+    hasty: RegistryClient,
+    maker: ImageMaker,
+    path: str,
+) -> None:
+    publish(client, registry, maker, path, maker.index())
+    proxy.inject(Fault(path="/referrers/", times=0, answer=error_answer(403, "DENIED")))
+    inspection = inspect_index(hasty, proxy.repository(path).tag("v1"), BOTH, referrers=True)
+    assert inspection.verdict is Verdict.PRESENT
+    assert isinstance(inspection.referrers, Forbidden)
 
 
 def test_a_definite_404_is_absent(registry: LocalRegistry, client: RegistryClient, path: str) -> None:

@@ -1,11 +1,12 @@
 """A proxy before a real registry that adds what a healthy registry on the same machine never does: delay, refusals,
-broken connections, lies, tokens that expire, immutable tags. It keeps a record with times, so that round trips that
-had to wait for each other can be counted.
+broken connections, lies, tokens that expire, immutable tags, lists of referrers. It keeps a record with times, so that
+round trips that had to wait for each other can be counted.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.client
 import json
 import re
@@ -19,12 +20,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from tools.oci.reference import Repository
 
 Headers = dict[str, str]
+
+_INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class FaultProxy:
         self._realm = "/token"
         self._tokens: dict[str, frozenset[str]] = {}
         self._immutable = False
+        self._referrers: dict[tuple[str, str], list[dict[str, Any]]] | None = None
         self._server = _Server((host, 0), _handler(self))
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
@@ -175,6 +179,10 @@ class FaultProxy:
     def make_tags_immutable(self) -> None:
         """Refuse every PUT of a tag that exists, also with the same digest, as ECR does when told so."""
         self._immutable = True
+
+    def list_referrers(self) -> None:
+        """Keep lists of referrers, as registries of distribution-spec 1.1 do: one a page, so that there are pages."""
+        self._referrers = {}
 
     def requests(self) -> list[Seen]:
         """What was asked since the start or the last forget, in order of their beginning."""
@@ -231,7 +239,44 @@ class FaultProxy:
             present = forward(self.upstream, "HEAD", path, {"Accept": headers.get("Content-Type") or ""}, b"")
             if present.status == 200:
                 return error_answer(400, "TAG_INVALID", "The image tag already exists and cannot be overwritten")
+        if self._referrers is not None:
+            return self._keep_referrers(self._referrers, method, path, headers, body)
         return None
+
+    def _keep_referrers(
+        self,
+        lists: dict[tuple[str, str], list[dict[str, Any]]],
+        method: str,
+        path: str,
+        headers: Message[str, str],
+        body: bytes,
+    ) -> Answer | None:
+        url = urlsplit(path)
+        asked = re.fullmatch(r"/v2/(.+)/referrers/(.+)", url.path)
+        if method == "GET" and asked:
+            with self._lock:
+                entries = lists.get((asked[1], asked[2]), [])
+            page = int(parse_qs(url.query).get("page", ["0"])[0])
+            index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": entries[page : page + 1]}
+            more = {"Link": f'<{url.path}?page={page + 1}>; rel="next"'} if page + 1 < len(entries) else {}
+            return Answer(200, {"Content-Type": _INDEX, **more}, json.dumps(index).encode())
+        written = re.fullmatch(r"/v2/(.+)/manifests/(.+)", url.path)
+        if method != "PUT" or not written or "subject" not in (manifest := json.loads(body)):
+            return None
+        subject = manifest["subject"]["digest"]
+        answer = forward(self.upstream, method, path, dict(headers.items()), body)
+        entry = {
+            "mediaType": manifest["mediaType"],
+            "digest": f"sha256:{hashlib.sha256(body).hexdigest()}",
+            "size": len(body),
+            "artifactType": manifest.get("artifactType") or manifest["config"]["mediaType"],
+            "annotations": manifest.get("annotations", {}),
+        }
+        with self._lock:
+            entries = lists.setdefault((written[1], subject), [])
+            if answer.status == 201 and entry not in entries:
+                entries.append(entry)
+        return Answer(answer.status, {**answer.headers, "OCI-Subject": subject}, answer.body)
 
     def _give_token(self, query: str, headers: Message[str, str], form: str) -> Answer:
         fields = parse_qs(form or query)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from tools.oci.client import Access, RegistryClient
 from tools.oci.errors import OciError
 from tools.oci.manifest import ImageIndex, Manifest, Platform
 from tools.oci.parallel import run_all
 from tools.oci.reference import Reference
+from tools.oci.referrers import Referrers, list_referrers
 
 
 class Verdict(enum.Enum):
@@ -28,7 +30,8 @@ class Verdict(enum.Enum):
 class Inspection:
     """What was found. `manifest` holds the raw bytes, so that a re-tag can write them without another GET.
 
-    `reason` is a sentence for people, empty when present. `error` is what made the verdict UNKNOWN.
+    `reason` is a sentence for people, empty when present. `error` is what made the verdict UNKNOWN. `referrers` are
+    those of an index of the right platforms, or why they are not known; None where nobody asked.
     """
 
     reference: Reference
@@ -36,6 +39,7 @@ class Inspection:
     reason: str = ""
     manifest: Manifest | None = None
     error: OciError | None = None
+    referrers: Referrers | OciError | None = None
 
     @property
     def digest(self) -> str | None:
@@ -44,7 +48,12 @@ class Inspection:
 
 
 def inspect_index(
-    client: RegistryClient, reference: Reference, platforms: Iterable[Platform], *, access: Access = Access.PULL
+    client: RegistryClient,
+    reference: Reference,
+    platforms: Iterable[Platform],
+    *,
+    access: Access = Access.PULL,
+    referrers: bool = False,
 ) -> Inspection:
     """Look at an image index: one GET, then its children by HEAD in parallel.
 
@@ -54,20 +63,28 @@ def inspect_index(
         platforms: exactly those that the index must have. Attestations in it are not counted as platforms, but have to
             be there like every other child.
         access: PUSH where a write will follow anyway: one token then serves both.
+        referrers: ask, beside the HEADs, what refers to the index. It has no part in the verdict.
 
     Raises nothing of OciError: what cannot be learnt is the verdict UNKNOWN.
     """
+    around: list[Referrers | OciError] = []
     try:
         manifest = client.find_manifest(reference, access=access)
         if manifest is None:
             return Inspection(reference, Verdict.ABSENT, f"{reference} does not exist")
         if isinstance(manifest, ImageIndex):
-            reason = _platform_mismatch(manifest, platforms) or _missing_children(client, reference, manifest, access)
+            reason = _platform_mismatch(manifest, platforms)
+            if not reason:
+                questions: list[Callable[[], Any]] = [partial(_missing_children, client, reference, manifest, access)]
+                if referrers:
+                    questions.append(partial(_look_around, client, reference, manifest, access))
+                reason, *around = run_all(questions)
         else:
             reason = f"it is a single image ({manifest.media_type}), not an index of platforms"
     except OciError as error:
         return Inspection(reference, Verdict.UNKNOWN, f"{error.what}: {error.why}", error=error)
-    return Inspection(reference, Verdict.INCOMPLETE if reason else Verdict.PRESENT, reason, manifest)
+    verdict = Verdict.INCOMPLETE if reason else Verdict.PRESENT
+    return Inspection(reference, verdict, reason, manifest, referrers=around[0] if around else None)
 
 
 def _platform_mismatch(index: ImageIndex, platforms: Iterable[Platform]) -> str:
@@ -86,6 +103,15 @@ def _missing_children(client: RegistryClient, reference: Reference, index: Image
     )
     gone = [child for child, there in zip(children, found, strict=True) if there is None]
     return f"of its manifests {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone" if gone else ""
+
+
+def _look_around(
+    client: RegistryClient, reference: Reference, index: ImageIndex, access: Access
+) -> Referrers | OciError:
+    try:
+        return list_referrers(client, reference.repository, index.digest, access=access)
+    except OciError as error:
+        return error
 
 
 def _list(platforms: Iterable[Platform]) -> str:
