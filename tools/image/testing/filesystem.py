@@ -150,7 +150,8 @@ class FileSystem:
                 raise NothingThere(f"/{here.node.path} is a {here.node.kind}, and no directory")
             if name == "..":
                 # The root's parent is the root: no link leads out of an image.
-                del stack[max(1, len(stack) - 1) :]
+                if len(stack) > 1:
+                    stack.pop()
                 continue
             child = here.children.get(name)
             if child is None:
