@@ -1,10 +1,11 @@
 """Platforms of images: what rules that build for several of them need."""
 
-load("//tools/platforms/private:architecture.bzl", _ARCHITECTURE_ATTRS = "ARCHITECTURE_ATTRS", _target_architecture = "target_architecture")
+load("//tools/platforms/private:architecture.bzl", _ARCHITECTURE_ATTRS = "ARCHITECTURE_ATTRS", _is_container = "is_container", _target_architecture = "target_architecture")
 load("//tools/platforms/private:transition.bzl", _image_platforms_transition = "image_platforms_transition")
 
 ARCHITECTURE_ATTRS = _ARCHITECTURE_ATTRS
 image_platforms_transition = _image_platforms_transition
+is_container = _is_container
 target_architecture = _target_architecture
 
 # What an app is built for unless it says otherwise, and the OCI names of these platforms.

@@ -1,10 +1,10 @@
 """Layers of a program: for Python one for each wheel, for all one with its own files, and how it is started."""
 
-load("@rules_python//python:defs.bzl", "PyInfo")
+load("@rules_python//python:defs.bzl", "PyInfo", "PyRuntimeInfo")
 load("//tools/image/private:layer.bzl", "COMPRESSION_ATTR", "LAYER_TOOL_ATTRS", "file_line", "write_layer")
 load("//tools/image/private:providers.bzl", "LayersInfo")
 load("//tools/pip:defs.bzl", "WheelInfo")
-load("//tools/platforms:defs.bzl", "ARCHITECTURE_ATTRS", "target_architecture")
+load("//tools/platforms:defs.bzl", "ARCHITECTURE_ATTRS", "is_container", "target_architecture")
 
 # Where the runfiles tree of a program lies in its image.
 _ROOT = "app"
@@ -16,8 +16,6 @@ _WHEELS = "opt/wheels"
 
 # What the main repository is called in every runfiles tree (fixed since bzlmod).
 _MAIN_REPOSITORY = "_main"
-
-_PYTHON_TOOLCHAIN = "@bazel_tools//tools/python:toolchain_type"
 
 _ProgramInfo = provider(
     doc = "What the layers of a Python program are made of; gathered by an aspect.",
@@ -43,9 +41,10 @@ def _program_aspect_impl(target, ctx):
 def _wheel_layer(target, ctx):
     """Declares a wheel's layer at the wheel itself, so that every program of the build shares the one action."""
     wheel = target[WheelInfo]
-    if len(wheel.wheels) != 1:
-        fail(("%s: %s has %d wheels here, and an image takes the one of its platform. Build the image through an image " +
-              "index, or for a platform such as //tools/platforms:linux_amd64.") % (target.label, _title(wheel), len(wheel.wheels)))
+    if not is_container(ctx):
+        fail(("%s: %s is chosen for the machine that builds, since the target platform does not say that it is a container's. " +
+              "Build the image through an image index, and give each of its platforms the constraint value " +
+              "@slipway//tools/platforms:container, which @slipway//tools/platforms:linux_amd64 has.") % (target.label, _title(wheel)))
     return struct(
         info = wheel,
         # Both are declared, and the one that somebody asks for is written.
@@ -146,20 +145,29 @@ def _python(ctx):
     wheels = sorted(program.wheels.to_list(), key = lambda wheel: wheel.info.distribution)
     launcher, facts = _declare_launcher(ctx, program.main, wheels)
 
-    # Not in the image: wheels, which have layers of their own, Bazel's bootstrap stub, the build's own interpreter.
+    # Not in the image: wheels, which have layers of their own, and the build's own interpreter.
     elsewhere = {wheel.info.directory: True for wheel in wheels}
-    elsewhere[ctx.attr.binary[DefaultInfo].files_to_run.executable] = True
-    runtime = ctx.toolchains[_PYTHON_TOOLCHAIN].py3_runtime
-    for file in [runtime.interpreter] + runtime.files.to_list() if runtime.files else [runtime.interpreter]:
-        elsewhere[file] = True
+    if PyRuntimeInfo in binary:
+        runtime = binary[PyRuntimeInfo]
+        elsewhere[runtime.interpreter] = True
+        elsewhere |= {file: True for file in (runtime.files or depset()).to_list()}
     app = _app_layer(
         ctx,
         elsewhere = elsewhere,
         first = [file_line(launcher, _LAUNCHER)],
         inputs = [launcher],
         facts = facts,
+        is_start_up = lambda file: _is_start_up(file, binary.label, program.main),
     )
     return _wheel_layers(ctx, wheels) + [app], [ctx.attr.interpreter, "/" + _LAUNCHER], {}
+
+def _is_start_up(file, label, main):
+    """Whether a py_binary has made this file to be started by: a bootstrap, its virtual environment, data of the build.
+
+    They are for the machine that builds, some of them differ from build to build, and the launcher needs none. What they
+    are called changes with the version of rules_python; that they are the target's own does not.
+    """
+    return not file.is_source and file.owner == label and file != main and file.extension != "pyc"
 
 def _wheel_layers(ctx, wheels):
     """A layer for each wheel, within `max_wheel_layers`: beyond, the smallest share one or two."""
@@ -199,7 +207,7 @@ def _declare_launcher(ctx, main, wheels):
     )
     return launcher, [main.short_path] + imports
 
-def _app_layer(ctx, elsewhere, first, inputs, facts):
+def _app_layer(ctx, elsewhere, first, inputs, facts, is_start_up = lambda _file: False):
     """Everything in the program's runfiles that is not `elsewhere`, complete.
 
     Args:
@@ -208,6 +216,7 @@ def _app_layer(ctx, elsewhere, first, inputs, facts):
       first: lines of what is not among the runfiles.
       inputs: the files of these lines.
       facts: what makes the content of `inputs`; with that and the sources the layer's content is known.
+      is_start_up: function that tells further files to leave out.
 
     Returns:
       LayerInfo
@@ -216,7 +225,7 @@ def _app_layer(ctx, elsewhere, first, inputs, facts):
     runfiles = binary[DefaultInfo].default_runfiles
 
     # A wheel is one directory, so this list is about as long as the program's own sources.
-    files = [file for file in runfiles.files.to_list() if file not in elsewhere]
+    files = [file for file in runfiles.files.to_list() if file not in elsewhere and not is_start_up(file)]
     links = {"/".join([_ROOT, _MAIN_REPOSITORY, link.path]): link.target_file for link in runfiles.symlinks.to_list()}
     links |= {"/".join([_ROOT, link.path]): link.target_file for link in runfiles.root_symlinks.to_list()}
     lines = [file_line(file, path) for path, file in links.items()]
@@ -279,5 +288,4 @@ its interpreter, a dynamically linked program one with its libraries.""",
         ),
     } | COMPRESSION_ATTR | LAYER_TOOL_ATTRS | ARCHITECTURE_ATTRS,
     provides = [LayersInfo],
-    toolchains = [_PYTHON_TOOLCHAIN],
 )

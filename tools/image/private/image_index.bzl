@@ -168,7 +168,7 @@ file of its own), `sbom` (for each platform SPDX 2.3 and CycloneDX 1.6, JSON), `
             providers = [ImageInfo],
         ),
         "platforms": attr.label_keyed_string_dict(
-            doc = "Platforms and their OCI names: `{\"//tools/platforms:linux_arm64\": \"linux/arm64\"}`.",
+            doc = "Platforms and their OCI names: `{\"@slipway//tools/platforms:linux_arm64\": \"linux/arm64\"}`.",
             mandatory = True,
         ),
         "sbom": attr.bool(

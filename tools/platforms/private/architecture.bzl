@@ -1,9 +1,10 @@
 """The OCI name of the architecture that a target is configured for."""
 
-# Attributes that a rule needs to call target_architecture().
+# Attributes that a rule needs to call target_architecture() and is_container().
 ARCHITECTURE_ATTRS = {
     "_amd64": attr.label(default = "@platforms//cpu:x86_64"),
     "_arm64": attr.label(default = "@platforms//cpu:aarch64"),
+    "_container": attr.label(default = "//tools/platforms:container"),
     "_linux": attr.label(default = "@platforms//os:linux"),
 }
 
@@ -21,4 +22,15 @@ def target_architecture(ctx):
             if ctx.target_platform_has_constraint(getattr(ctx.attr, "_" + name)[platform_common.ConstraintValueInfo]):
                 return name
     fail(("%s cannot be built for the platform that it was asked for: images are for Linux on amd64 or arm64. " +
-          "Build an image index, or pass --platforms=//tools/platforms:linux_amd64.") % ctx.label)
+          "Build an image index, or pass --platforms=@slipway//tools/platforms:linux_amd64.") % ctx.label)
+
+def is_container(ctx):
+    """Tells what is built for a container from what is built for the machine that builds.
+
+    Args:
+      ctx: context of a rule with ARCHITECTURE_ATTRS.
+
+    Returns:
+      True if the target platform says so. Every platform of an image has to: its Python is another one, and so are wheels.
+    """
+    return ctx.target_platform_has_constraint(ctx.attr._container[platform_common.ConstraintValueInfo])

@@ -2,7 +2,7 @@
 
 def _image_platforms_transition_impl(_settings, attr):
     if not attr.platforms:
-        fail("%s: `platforms` is empty. Name at least one platform, such as {\"//tools/platforms:linux_amd64\": \"linux/amd64\"}." % attr.name)
+        fail("%s: `platforms` is empty. Name at least one platform, such as {\"@slipway//tools/platforms:linux_amd64\": \"linux/amd64\"}." % attr.name)
     return {
         name: {"//command_line_option:platforms": [str(label)]}
         for label, name in attr.platforms.items()
