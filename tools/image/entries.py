@@ -50,8 +50,15 @@ def checked_path(path: str, origin: str) -> str:
     """`path` in its one canonical form, relative to the root of the image.
 
     Raises:
-      LayerError: for a path that leaves the root, is empty, or holds a NUL.
+      LayerError: for a path that leaves the root, is empty, or holds a NUL or what is not UTF-8.
     """
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise LayerError(
+            f"cannot place {path!r} (from {origin}) in a layer: it is not UTF-8, "
+            "which archives, listings and SBOMs are written in. Rename it."
+        ) from error
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not parts or ".." in parts or "\0" in path:
         raise LayerError(
