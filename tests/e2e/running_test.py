@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,12 +14,37 @@ import pytest
 from tests.e2e.releasing import APP, Releaser, output, skopeo
 from tests.support.engine import Engine, docker_engine
 from tests.support.tools import tool
+from tests.support.workspace import Workspace
 
 ARCHITECTURES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
+QUIETLY = ("--ui_event_filters=-info,-stdout,-stderr", "--noshow_progress")
+
+# Asks the web app for a path, from within its container: there is no way in from outside.
+ASK = "import sys; from urllib.request import *; print(urlopen('http://127.0.0.1:8080' + sys.argv[1]).read().decode())"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a program printed."""
+
+    stdout: str
+    stderr: str
+
+    @property
+    def megabytes_sent(self) -> float:
+        (sent,) = re.findall(r"([0-9.]+) MB of layers sent", self.stderr)
+        return float(sent)
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
+    with docker_engine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def fresh_engine() -> Iterator[Engine]:
+    """One that knows no image yet."""
     with docker_engine() as engine:
         yield engine
 
@@ -49,17 +77,78 @@ def test_a_released_image_runs_as_an_ordinary_user_on_a_read_only_file_system(
     assert user.split(":")[0] not in ("", "0", "root")
 
 
-@pytest.mark.parametrize("platform", ARCHITECTURES)
-def test_image_load_loads_the_platform_that_was_named(released: Releaser, engine: Engine, platform: str) -> None:
-    load = released.workspace.command("run", f"//apps/{APP}:{APP}_image_load", "--", "--platform", platform)
-    environment = released.environment({"DOCKER_HOST": engine.host})
+def bazel_run(workspace: Workspace, engine: Engine, target: str, *arguments: str, **environment: str) -> Outcome:
+    """`bazel run TARGET -- ARGUMENTS` against the test's engine, as somebody at a terminal types it."""
     result = subprocess.run(
-        load, cwd=released.workspace.path, env=environment, capture_output=True, text=True, check=False
+        workspace.command("run", *QUIETLY, target, "--", *arguments),
+        cwd=workspace.path,
+        env={**workspace.environment, "DOCKER_HOST": engine.host, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
+    return Outcome(result.stdout, result.stderr)
 
+
+@pytest.mark.parametrize("platform", ARCHITECTURES)
+def test_image_load_loads_the_platform_that_was_named(workspace: Workspace, engine: Engine, platform: str) -> None:
+    bazel_run(workspace, engine, f"//apps/{APP}:{APP}_image_load", "--platform", platform)
     printed = engine.run(f"demo-{APP}:latest", options=("--platform", platform))
     assert f"architecture: {ARCHITECTURES[platform]}" in printed
+
+
+def test_image_load_sends_only_what_the_engine_lacks(workspace: Workspace, fresh_engine: Engine) -> None:
+    load = f"//apps/{APP}:{APP}_image_load"
+    first = bazel_run(workspace, fresh_engine, load)
+    assert first.megabytes_sent > 10
+    assert bazel_run(workspace, fresh_engine, load).megabytes_sent == 0
+
+    greetings = workspace.path / "apps" / APP / "greetings.yaml"
+    greetings.write_text(greetings.read_text().replace("Hello", "Good day"))
+    changed = bazel_run(workspace, fresh_engine, load)
+    assert changed.megabytes_sent < 0.1
+    assert changed.stdout != first.stdout
+    assert fresh_engine.run(f"demo-{APP}:latest").startswith("Good day, world!")
+
+    # Another app on the same base.
+    assert bazel_run(workspace, fresh_engine, "//apps/hello_web:hello_web_image_load").megabytes_sent < 5
+
+
+def test_image_run_hands_all_arguments_to_the_container(workspace: Workspace, engine: Engine) -> None:
+    run = f"//apps/{APP}:{APP}_image_run"
+    assert bazel_run(workspace, engine, run, "Ada", "--language", "de").stdout.startswith("Hallo, Ada!\n")
+    assert "Usage:" in bazel_run(workspace, engine, run, "--help").stdout
+
+
+@pytest.mark.parametrize("platform", ARCHITECTURES)
+def test_a_c_program_runs_from_scratch_on_both_platforms(workspace: Workspace, engine: Engine, platform: str) -> None:
+    run = "//apps/hello_cc:hello_cc_image_run"
+    said = bazel_run(workspace, engine, run, "Ada", DOCKER_DEFAULT_PLATFORM=platform).stdout
+    assert said.splitlines() == ["Hello, Ada!", f"architecture: {ARCHITECTURES[platform]}"]
+
+
+@pytest.mark.parametrize("platform", ARCHITECTURES)
+def test_the_web_app_answers_and_ends_when_it_is_asked_to(workspace: Workspace, engine: Engine, platform: str) -> None:
+    bazel_run(workspace, engine, "//apps/hello_web:hello_web_image_load", "--platform", platform)
+    container = engine.docker(
+        "run", "--detach", "--network=none", "--platform", platform, "demo-hello_web:latest"
+    ).strip()
+
+    def get(path: str) -> str:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return engine.docker("exec", container, "/usr/bin/python3", "-c", ASK, path)
+            except AssertionError:
+                assert time.monotonic() < deadline, engine.docker("logs", container)
+                time.sleep(0.2)
+
+    assert json.loads(get("/healthz")) == {"status": "ok"}
+    assert f"architecture: {ARCHITECTURES[platform]}" in get("/?name=Ada")
+    engine.docker("stop", "--time=30", container)
+    assert engine.docker("inspect", "--format={{.State.ExitCode}}", container).strip() == "0"
+    engine.docker("rm", container)
 
 
 def test_the_arm64_image_runs_under_qemu_without_an_engine(released: Releaser, tmp_path: Path) -> None:

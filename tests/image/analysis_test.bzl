@@ -1,7 +1,7 @@
 """What the graph of an image promises: descriptions are made of facts, and nobody reads a layer twice."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//tools/image:defs.bzl", "ImageIndexInfo")
+load("//tools/image:defs.bzl", "ImageIndexInfo", "LayersInfo")
 
 def _actions(env, mnemonic):
     return [action for action in analysistest.target_actions(env) if action.mnemonic == mnemonic]
@@ -84,3 +84,20 @@ def _no_platform_fails_impl(ctx):
     return analysistest.end(env)
 
 host_is_no_platform_test = analysistest.make(_no_platform_fails_impl, expect_failure = True)
+
+def _wheel_layers_impl(ctx):
+    env = analysistest.begin(ctx)
+    layers = analysistest.target_under_test(env)[LayersInfo].layers
+    asserts.equals(env, ctx.attr.layers, [layer.recipe.created_by.rpartition(" ")[0] for layer in layers])
+    asserts.equals(env, ctx.attr.shared, [layer.recipe.created_by.rpartition(" ")[0] for layer in layers if layer.key])
+    asserts.equals(env, [], [layer.blob.basename for layer in layers if not layer.blob.basename.endswith(".layer.tar.zst")])
+    return analysistest.end(env)
+
+wheel_layers_test = analysistest.make(
+    _wheel_layers_impl,
+    attrs = {
+        "layers": attr.string_list(doc = "What each layer is, bottom first."),
+        "shared": attr.string_list(doc = "Those that every platform has."),
+    },
+    config_settings = {"//command_line_option:platforms": str(Label("//tools/platforms:linux_arm64"))},
+)

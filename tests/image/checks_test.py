@@ -20,9 +20,7 @@ def listing(*entries: Entry) -> bytes:
         {"path": path, "kind": kind, "mode": mode, "uid": 0, "gid": 0} | ({"target": target} if target else {})
         for path, kind, mode, target in entries
     ]
-    return "".join(
-        json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines
-    ).encode()
+    return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines).encode()
 
 
 SYSTEM = listing(
@@ -41,7 +39,15 @@ APP = listing(("app/prögram", "file", "0755", ""), ("usr/bin/late", "file", "07
 
 @pytest.mark.parametrize(
     "path",
-    ["/usr/bin/python3.13", "/usr/bin/python3", "/bin/python3", "/bin/tool", "/app/prögram", "/bin/late", "/bin/../bin/late"],
+    [
+        "/usr/bin/python3.13",
+        "/usr/bin/python3",
+        "/bin/python3",
+        "/bin/tool",
+        "/app/prögram",
+        "/bin/late",
+        "/bin/../bin/late",
+    ],
 )
 def test_an_entrypoint_is_found_through_links_and_in_any_layer(path: str) -> None:
     check_entrypoint(LABEL, ARM64, {"Entrypoint": [path]}, [SYSTEM, APP])
@@ -75,5 +81,6 @@ def test_a_layer_that_platforms_share_must_fit_each_of_them() -> None:
     descriptor = Descriptor(OCI_LAYER_GZIP, "sha256:" + "a" * 64, 1)
     layers = [Layer(descriptor, descriptor.digest, "app hello", machine) for machine in (None, "amd64")]
     check_machines(LABEL, Platform("linux", "amd64"), layers)
-    with pytest.raises(ImageError, match=r"(?s)//app:image for linux/arm64.*'app hello' holds programs for amd64.*select"):
+    says = r"(?s)//app:image for linux/arm64.*'app hello' holds programs for amd64.*select"
+    with pytest.raises(ImageError, match=says):
         check_machines(LABEL, ARM64, layers)

@@ -74,7 +74,7 @@ def docker_engine() -> Iterator[Engine]:
     engine = Engine(f"unix://{folder}/socket")
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [*_entered("dockerd"), "unshare", "--mount", "sh", "-c", ENGINE, "sh",
+            [*tool("dockerd")[:-1], "unshare", "--mount", "sh", "-c", ENGINE, "sh",
              "dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", f"--host={engine.host}",
              f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"],
             stdin=subprocess.PIPE,
@@ -97,9 +97,3 @@ def docker_engine() -> Iterator[Engine]:
 def _answers(engine: Engine) -> bool:
     asked = subprocess.run([*tool("docker"), "--host", engine.host, "version"], capture_output=True, check=False)
     return asked.returncode == 0
-
-
-def _entered(program: str) -> list[str]:
-    """What to put before a command so that it finds `program`: nothing, or the way into the devroot."""
-    here = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    return [] if here else list(tool(program)[:-1])

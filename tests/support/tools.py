@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 import tarfile
@@ -13,8 +14,9 @@ _ENTER = Path(__file__).resolve().parents[2] / "tools" / "devroot" / "enter"
 
 
 def tool(name: str) -> list[str]:
-    """What to put before a program's arguments: its name if it is on PATH, else the way into the devroot."""
-    found = shutil.which(name)
+    """What to put before a program's arguments: its path if the machine has it, else the way into the devroot."""
+    # Servers lie where only root's PATH leads.
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     return [found] if found else [str(_ENTER), name]
 
 

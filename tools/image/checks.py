@@ -48,7 +48,8 @@ def check_entrypoint(label: str, platform: Platform, run: Mapping[str, Any], lis
     if entry is None:
         if None not in listings:
             raise ImageError(
-                f"{title} is not in the image: no layer brings that file. Correct `entrypoint`, or add the layer or the base that has it."
+                f"{title} is not in the image: no layer brings that file. "
+                "Correct `entrypoint`, or add the layer or the base that has it."
             )
     elif entry["kind"] == "directory" or not int(entry["mode"], 8) & 0o111:
         raise ImageError(

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         index.add_argument(name, type=Path, required=True, help="where it goes")
     index.add_argument("--label", required=True, help="of the target, for errors")
     index.add_argument("--annotation", action="append", default=[], help="NAME=VALUE of the index")
-    index.add_argument("images", nargs="+", type=json.loads, help="for each platform a JSON object: see image_index.bzl")
+    index.add_argument("images", nargs="+", type=json.loads, help="a JSON object for each: see image_index.bzl")
 
     for name, write in (("layout", _layout), ("tarball", _tarball)):
         layout = commands.add_parser(name, help=f"an image layout, as a {name}")

@@ -51,8 +51,8 @@ def run_parameters(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The `config` object of an image configuration, put together from the bottom to the top.
 
     Args:
-      parts: for each image of the stack `{"settings": ...}`, the fields of Settings, or the whole configuration document of
-        one that was pulled.
+      parts: for each image of the stack `{"settings": ...}`, the fields of Settings, or the whole configuration of one
+        that was pulled.
     """
     run: dict[str, Any] = {}
     for part in parts:

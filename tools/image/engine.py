@@ -1,18 +1,19 @@
 """Bringing an image into a Docker engine: what the engine has already is not sent."""
 
+import itertools
 import json
 import platform as machine
 import tarfile
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import docker
 import docker.errors
 import requests
+from docker.models.images import Image
 
 from tools.image.layout import blob_name
 from tools.oci.blobs import FileBlobs
-from tools.oci.manifest import ImageManifest, Platform
+from tools.oci.manifest import Descriptor, ImageManifest, Platform
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _CHUNK = 1 << 20
@@ -37,45 +38,42 @@ def load(store: FileBlobs, image: ImageManifest, tag: str) -> int:
       EngineError: there is no engine, or it does not take the image.
       OciError: the build's files are not what the manifest says.
     """
+    name, _, version = tag.rpartition(":")
     try:
         client = docker.from_env()
-        if _is_there(client, image):
-            client.api.tag(_id(client, image), *tag.rsplit(":", 1))
-            return 0
-        present = _present_layers(client, json.loads(store.read(image.config.digest))["rootfs"]["diff_ids"])
-        missing = [layer for number, layer in enumerate(image.layers) if number >= present]
-        for answer in client.api.load_image(_archive(store, image, missing, tag)):
-            if "error" in answer:
-                raise docker.errors.DockerException(answer["error"])
-        if not _is_there(client, image):
+        known = _known(client, image)
+        missing: Sequence[Descriptor] = ()
+        if known is None:
+            diff_ids = json.loads(store.read(image.config.digest))["rootfs"]["diff_ids"]
+            missing = image.layers[_present_layers(client, diff_ids) :]
+            for answer in client.api.load_image(_archive(store, image, missing, tag)):  # type: ignore[no-untyped-call]
+                if "error" in answer:
+                    raise docker.errors.DockerException(answer["error"])
+            known = _known(client, image)
+        if known is None:
             raise docker.errors.DockerException("it took the image, and does not know it now")
-        # An engine that knew the image under another name may have kept to that.
-        client.api.tag(_id(client, image), *tag.rsplit(":", 1))
-        return sum({layer.digest: layer.size for layer in missing}.values())
+        # Named here, since an engine that knew the image under another name may keep to that.
+        known.tag(name, version)
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise EngineError(
             f"cannot load {tag} into the Docker engine: {error}. Start the engine, or name its socket in DOCKER_HOST."
         ) from None
+    return sum({layer.digest: layer.size for layer in missing}.values())
 
 
 def _has_containerd_store(client: docker.DockerClient) -> bool:
     return ["driver-type", "io.containerd.snapshotter.v1"] in (client.info().get("DriverStatus") or [])
 
 
-def _id(client: docker.DockerClient, image: ImageManifest) -> str:
-    """What the engine calls the image: by its manifest with containerd's store, by its configuration otherwise."""
-    return image.digest if _has_containerd_store(client) else image.config.digest
-
-
-def _is_there(client: docker.DockerClient, image: ImageManifest) -> bool:
+def _known(client: docker.DockerClient, image: ImageManifest) -> Image | None:
+    """The image in the engine: by its manifest with containerd's store, by its configuration otherwise."""
     try:
-        client.api.inspect_image(_id(client, image))
+        return client.images.get(image.digest if _has_containerd_store(client) else image.config.digest)
     except docker.errors.ImageNotFound:
-        return False
-    return True
+        return None
 
 
-def _present_layers(client: docker.DockerClient, diff_ids: list[str]) -> int:
+def _present_layers(client: docker.DockerClient, diff_ids: Sequence[str]) -> int:
     """How many of the image's layers, from the bottom, the engine has on top of one another.
 
     containerd's store keeps blobs, and its engine does not say which: everything is sent to it.
@@ -83,18 +81,14 @@ def _present_layers(client: docker.DockerClient, diff_ids: list[str]) -> int:
     if _has_containerd_store(client):
         return 0
     most = 0
-    for known in client.api.images(all=True):
-        layers = client.api.inspect_image(known["Id"]).get("RootFS", {}).get("Layers") or []
-        same = 0
-        for ours, theirs in zip(diff_ids, layers, strict=False):
-            if ours != theirs:
-                break
-            same += 1
-        most = max(most, same)
+    for known in client.images.list(all=True):
+        theirs = known.attrs.get("RootFS", {}).get("Layers") or []
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(diff_ids, theirs, strict=False))
+        most = max(most, len(list(same)))
     return most
 
 
-def _archive(store: FileBlobs, image: ImageManifest, layers: list[Any], tag: str) -> Iterator[bytes]:
+def _archive(store: FileBlobs, image: ImageManifest, layers: Sequence[Descriptor], tag: str) -> Iterator[bytes]:
     """What `docker load` takes, as a stream: an OCI layout for engines with containerd's image store, with the older
     `manifest.json` beside it for all others. A layer that is left out is one that the engine has."""
     named = image.descriptor.to_json() | {"annotations": {"io.containerd.image.name": f"docker.io/library/{tag}"}}

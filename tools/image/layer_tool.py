@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tools.image.compression import COMPRESSIONS
 from tools.image.entries import Entry, LayerError, Tree, bytes_entry
@@ -30,7 +30,7 @@ _PERTURBED_HASH_SEED = "4711"
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blob", type=Path, required=True, help="where the layer goes")
-    parser.add_argument("--listing", type=Path, required=True, help="where the list of its entries goes, a JSON line each")
+    parser.add_argument("--listing", type=Path, required=True, help="where the list of its entries goes")
     parser.add_argument("--metadata", type=Path, required=True, help="where its descriptor and diffID go, as JSON")
     parser.add_argument("--created-by", required=True, help="what the image's history says of it")
     parser.add_argument("--architecture", choices=sorted(ELF_MACHINES), help="what its programs must be for")
@@ -74,10 +74,10 @@ def _entries(item: Item) -> Iterator[Entry]:
     """The entries that one line of the content list stands for."""
     kind, path, origin = item["kind"], item["path"], item["origin"]
     match kind:
-        case "file" if os.path.exists(item["source"]):
-            yield _owned(_file(path, item["source"], origin), item)
+        case "file" if Path(item["source"]).exists():
+            yield _owned(_file(path, Path(item["source"]), origin), item)
         case "tree":
-            yield from (_owned(entry, item) for entry in _directory(path, item["source"], origin))
+            yield from (_owned(entry, item) for entry in _directory(path, Path(item["source"]), origin))
         case "wheel":
             for part in wheel_entries(Path(item["source"])):
                 yield Entry(f"{path}/{part.path}", "file", part.mode, size=part.size, open=part.open, origin=origin)
@@ -86,7 +86,9 @@ def _entries(item: Item) -> Iterator[Entry]:
 
             yield from archive_entries(Path(item["source"]), origin)
         case "file" | "link":
-            yield _owned(Entry(path, "symlink", 0o777, target=os.readlink(item["source"]), origin=origin), item)
+            yield _owned(
+                Entry(path, "symlink", 0o777, target=str(Path(item["source"]).readlink()), origin=origin), item
+            )
         case "symlink":
             yield _owned(Entry(path, "symlink", 0o777, target=item["target"], origin=origin), item)
         case "directory":
@@ -121,17 +123,16 @@ def _directory(path: str, source: str, origin: str) -> Iterator[Entry]:
 
     Others point to where the build happens to keep another output: their content is what the rule meant.
     """
-    top = os.path.realpath(source)
+    top = source.resolve()
     for folder, folders, files in os.walk(source):
-        below = os.path.relpath(folder, source)
-        for name in sorted(files + [each for each in folders if os.path.islink(os.path.join(folder, each))]):
-            file = os.path.join(folder, name)
-            place = os.path.normpath(os.path.join(path, below, name))
-            target = os.readlink(file) if os.path.islink(file) else ""
-            real = os.path.realpath(file)
-            if target and not os.path.isabs(target) and os.path.commonpath([real, top]) == top:
-                yield Entry(place, "symlink", 0o777, target=target, origin=origin)
-            elif os.path.isfile(file):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        for name in sorted(files + links):
+            file = Path(folder, name)
+            place = f"{path}/{file.relative_to(source).as_posix()}"
+            target = file.readlink() if file.is_symlink() else None
+            if target and not target.is_absolute() and file.resolve().is_relative_to(top):
+                yield Entry(place, "symlink", 0o777, target=str(target), origin=origin)
+            elif file.is_file():
                 yield _file(place, file, origin)
 
 
@@ -152,18 +153,22 @@ def _asks_for(line: str, folders: set[str]) -> bool:
     return folder in folders and (asking == "" or asking in folders)
 
 
-def _file(path: str, source: str, origin: str) -> Entry:
+def _file(path: str, source: Path, origin: str) -> Entry:
     """A file as Bazel hands it over.
 
     Bazel keeps no permission bits worth trusting (an output is always executable, and so is every remote input), so the
     content decides: programs and scripts are executable.
     """
-    with open(source, "rb") as content:
+    with source.open("rb") as content:
         start = content.read(4)
         size = os.fstat(content.fileno()).st_size
     executable = start == b"\x7fELF" or start[:2] == b"#!"
     mode = 0o755 if executable else 0o644
-    return Entry(path, "file", mode, size=size, open=partial(open, source, "rb"), origin=origin)
+    return Entry(path, "file", mode, size=size, open=partial(_open, source), origin=origin)
+
+
+def _open(source: Path) -> BinaryIO:
+    return source.open("rb")
 
 
 def _perturbed(options: argparse.Namespace, items: list[Item]) -> list[Item]:
@@ -176,7 +181,7 @@ def _perturbed(options: argparse.Namespace, items: list[Item]) -> list[Item]:
     os.umask(0o077)
     for name in ("blob", "listing", "metadata"):
         setattr(options, name, getattr(options, name).absolute())
-    items = [item | ({"source": os.path.abspath(item["source"])} if "source" in item else {}) for item in items]
+    items = [item | ({"source": str(Path(item["source"]).absolute())} if "source" in item else {}) for item in items]
     os.chdir("/")
     random.Random(4711).shuffle(items)
     return items

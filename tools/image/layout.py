@@ -12,7 +12,7 @@ from tools.oci.manifest import Descriptor
 
 
 def write_layout_directory(descriptor: Descriptor, blobs: Mapping[str, Path], out: Path) -> None:
-    """Writes the layout of the index that `descriptor` names, whose blobs are `blobs` by digest, into the folder `out`."""
+    """Writes the layout of the index that `descriptor` names into the folder `out`; `blobs` are by digest."""
     for name, source in _layout_files(descriptor, blobs):
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)

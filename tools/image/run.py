@@ -13,8 +13,8 @@ from tools.oci.manifest import Platform
 def main(arguments: list[str]) -> None:
     """Loads the image and becomes `docker run`.
 
-    Not a click program: every argument of the user is the container's own, `--help` as well. Before them stand those of the
-    target: `--image=FOLDER`, `--tag=TAG`, options of `docker run`, and `--`.
+    Not a click program: every argument of the user is the container's own, `--help` as well. Before them stand those of
+    the target: `--image=FOLDER`, `--tag=TAG`, options of `docker run`, and `--`.
     """
     end = arguments.index("--")
     (folder, tag), options = (argument.partition("=")[2] for argument in arguments[:2]), arguments[2:end]

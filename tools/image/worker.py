@@ -11,9 +11,10 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 Tool = Callable[[list[str]], int]
-"""What does the work: takes the arguments of one action and returns its exit status; complaints go to standard error."""
+"""Does the work: takes the arguments of one action, returns its exit status, and complains on standard error."""
 
 
 def run_tool(tool: Tool, arguments: list[str]) -> int:
@@ -24,14 +25,14 @@ def run_tool(tool: Tool, arguments: list[str]) -> int:
     return tool(expanded(arguments))
 
 
-def serve(tool: Tool, requests: io.TextIOBase | object, responses: io.TextIOBase | object) -> None:
+def serve(tool: Tool, requests: TextIO, responses: TextIO) -> None:
     """Answers requests, a JSON object a line, until there are no more."""
-    for line in requests:  # type: ignore[attr-defined]
+    for line in requests:
         request = json.loads(line)
         status, output = _answer(tool, request.get("arguments", []))
         response = {"exitCode": status, "output": output, "requestId": request.get("requestId", 0)}
-        responses.write(json.dumps(response) + "\n")  # type: ignore[attr-defined]
-        responses.flush()  # type: ignore[attr-defined]
+        responses.write(json.dumps(response) + "\n")
+        responses.flush()
 
 
 def _answer(tool: Tool, arguments: list[str]) -> tuple[int, str]:

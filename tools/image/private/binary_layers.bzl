@@ -171,23 +171,24 @@ def _is_start_up(file, label, main):
 
 def _wheel_layers(ctx, wheels):
     """A layer for each wheel, within `max_wheel_layers`: beyond, the smallest share one or two."""
-    compression = ctx.attr.compression
-    own = ctx.attr.max_wheel_layers
-    if len(wheels) <= own:
-        return [getattr(wheel, compression) for wheel in wheels]
+    most = ctx.attr.max_wheel_layers
+    if most < 1:
+        fail("%s: `max_wheel_layers` is %d. Wheels need at least one layer." % (ctx.label, most))
+    if len(wheels) <= most:
+        return [getattr(wheel, ctx.attr.compression) for wheel in wheels]
 
     # The largest are worth a layer of their own. Pure wheels and others do not mix, so that platforms share the former.
     by_size = sorted(wheels, key = lambda wheel: (-wheel.info.size, wheel.info.distribution))
-    kept = {wheel.info.distribution: True for wheel in by_size[:max(own - 2, 0)]}
-    groups = {"pure": [], "native": []}
+    kept = {wheel.info.distribution: True for wheel in by_size[:max(most - 2, 0)]}
+    groups = {}
     for wheel in wheels:
         if wheel.info.distribution not in kept:
-            groups["pure" if wheel.info.pure else "native"].append(wheel.info)
+            group = "pure_wheels" if most > 1 and wheel.info.pure else "wheels"
+            groups.setdefault(group, []).append(wheel.info)
     return [
-        _write_wheels(ctx, infos, "%s.%s_wheels" % (ctx.label.name, name), compression)
-        for name, infos in groups.items()
-        if infos
-    ] + [getattr(wheel, compression) for wheel in wheels if wheel.info.distribution in kept]
+        _write_wheels(ctx, infos, "%s.%s" % (ctx.label.name, group), ctx.attr.compression)
+        for group, infos in sorted(groups.items())
+    ] + [getattr(wheel, ctx.attr.compression) for wheel in wheels if wheel.info.distribution in kept]
 
 def _declare_launcher(ctx, main, wheels):
     """The launcher, and what makes its content."""

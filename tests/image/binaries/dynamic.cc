@@ -1,0 +1,5 @@
+#include <cstdio>
+
+int number();
+
+int main() { std::printf("%d\n", number()); }

@@ -1,0 +1,30 @@
+"""What a BUILD file can get wrong is told at analysis, with what to change."""
+
+load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
+
+_ATTRS = {"says": attr.string(mandatory = True)}
+
+def _mistake_test_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.expect_failure(env, ctx.attr.says)
+    return analysistest.end(env)
+
+_for_arm64_test = analysistest.make(
+    _mistake_test_impl,
+    attrs = _ATTRS,
+    config_settings = {"//command_line_option:platforms": str(Label("//tools/platforms:linux_arm64"))},
+    expect_failure = True,
+)
+
+_index_test = analysistest.make(_mistake_test_impl, attrs = _ATTRS, expect_failure = True)
+
+def mistake_test(name, target_under_test, says, index = False):
+    """Asserts that a target cannot be analysed.
+
+    Args:
+      name: name of the test.
+      target_under_test: label of the target.
+      says: text that the error has.
+      index: whether the target chooses its platforms itself.
+    """
+    (_index_test if index else _for_arm64_test)(name = name, says = says, target_under_test = target_under_test)

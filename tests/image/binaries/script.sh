@@ -1,0 +1,2 @@
+#!/bin/sh
+cat "$RUNFILES_DIR/_main/tests/image/binaries/words.txt"
