@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tools.image.archive import archive_entries
 from tools.image.compression import COMPRESSIONS
 from tools.image.entries import Entry, LayerError, Tree, bytes_entry
 from tools.image.layer import ELF_MACHINES, write_layer, write_metadata
@@ -82,13 +83,10 @@ def _entries(item: Item) -> Iterator[Entry]:
             for part in wheel_entries(Path(item["source"])):
                 yield Entry(f"{path}/{part.path}", "file", part.mode, size=part.size, open=part.open, origin=origin)
         case "tar":
-            from tools.image.archive import archive_entries
-
             yield from archive_entries(Path(item["source"]), origin)
         case "file" | "link":
-            yield _owned(
-                Entry(path, "symlink", 0o777, target=str(Path(item["source"]).readlink()), origin=origin), item
-            )
+            target = str(Path(item["source"]).readlink())
+            yield _owned(Entry(path, "symlink", 0o777, target=target, origin=origin), item)
         case "symlink":
             yield _owned(Entry(path, "symlink", 0o777, target=item["target"], origin=origin), item)
         case "directory":
@@ -118,7 +116,7 @@ def _owned(entry: Entry, item: Item) -> Entry:
     return replace(entry, **changes) if changes else entry
 
 
-def _directory(path: str, source: str, origin: str) -> Iterator[Entry]:
+def _directory(path: str, source: Path, origin: str) -> Iterator[Entry]:
     """The files of a directory that a rule made, and its links as far as they point to something inside of it.
 
     Others point to where the build happens to keep another output: their content is what the rule meant.
