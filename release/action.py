@@ -74,9 +74,16 @@ def _list(platforms: Sequence[Platform]) -> str:
 
 
 def push_image_with_tags(
-    image: BuiltImage, tags: Sequence[TagPlan], client: RegistryClient, settle: SettleLatest, say: Say
+    image: BuiltImage,
+    tags: Sequence[TagPlan],
+    client: RegistryClient,
+    settle: SettleLatest,
+    say: Say,
+    attest: Callable[[], None] = lambda: None,
 ) -> tuple[PushReport, tuple[TagResult, ...]]:
     """Push what the registry lacks of a built image, and write its tags in their order.
+
+    `attest` is called between the two: the image is there by then, and nobody sees it yet.
 
     Raises TagConflict when a write-once tag has come to name another image meanwhile, OciError as the client does.
     """
@@ -86,6 +93,7 @@ def push_image_with_tags(
     if report.blobs_uploaded:
         size = report.bytes_uploaded / 1e6
         say(f"Uploaded {report.blobs_uploaded} blobs, {size:.1f} MB; {report.blobs_present} were there already")
+    attest()
     results = []
     for tag in tags:
         after: str | None = image.digest

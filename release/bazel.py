@@ -16,8 +16,16 @@ from pathlib import Path
 from release.child import Finished, run_child
 from release.errors import ReleaseError
 
-# What `bazel run` and the start-up of a Python binary add to the environment: no business of another Bazel's actions.
-_OURS = ("RUNFILES_", "BUILD_WORKSPACE_DIRECTORY", "BUILD_WORKING_DIRECTORY", "PYTHONSAFEPATH", "JAVA_RUNFILES")
+# What `bazel run` and the start-up of a Python binary add to the environment, and the password of the key that the
+# release signs with, which Bazel would tell to whoever hears its events: no business of another Bazel's actions.
+_OURS = (
+    "RUNFILES_",
+    "BUILD_WORKSPACE_DIRECTORY",
+    "BUILD_WORKING_DIRECTORY",
+    "PYTHONSAFEPATH",
+    "JAVA_RUNFILES",
+    "COSIGN_PASSWORD",
+)
 
 
 _UNKNOWN_OPTION = 2

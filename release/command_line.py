@@ -22,6 +22,7 @@ from release.config import Config
 from release.console import Console, standard_error
 from release.errors import Exit, InvalidRequest, ReleaseError, Unasked, exit_status
 from release.flow import Outside, tag_and_push_image
+from release.provenance import Source
 from release.record import Record
 from release.request import EngineName, LatestPolicy, Request
 from release.version import Version
@@ -89,6 +90,7 @@ class _Interrupted(BaseException):
 @click.option("--no-build", is_flag=True, help="Only re-tag; without a complete image of the commit, exit with 3.")
 @click.option("--rebuild", is_flag=True, help="Build although the image is there; if it differs, exit with 3.")
 @click.option("--allow-overwrite", is_flag=True, help="Let commit and version tags move to another image.")
+@click.option("--no-provenance", is_flag=True, help="Do not say in the registry where the commit's image comes from.")
 @click.option(
     "--latest",
     type=click.Choice([policy.value for policy in LatestPolicy]),
@@ -162,7 +164,12 @@ def outside_world(request: Request, config: Config, console: Console, environmen
             )
         return BazelWorkshop(find_bazel(workspace, request.bazel_options, environment), environment)
 
-    return Outside(console, connect, workshop, environment)
+    def source(commit: str) -> Source:
+        from release.source_tree import source_of
+
+        return source_of(commit, calling_workspace(environment) or calling_directory(environment))
+
+    return Outside(console, connect, workshop, source, environment)
 
 
 def start_local_registry(registry: str, console: Console) -> None:

@@ -5,14 +5,16 @@ A module apart from the settings themselves, since importing a YAML parser takes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
-from release.config import Config
+from release.config import Config, ProvenanceSettings
 from release.errors import InvalidRequest
 from release.tags import TagTemplates
 from tools.oci.manifest import Platform
@@ -20,6 +22,8 @@ from tools.oci.reference import check_registry
 
 LOCATION = "release/config.yaml"
 """Where it lies in a workspace."""
+
+_URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:[!-~]+")
 
 
 def load_config(path: Path) -> Config:
@@ -89,6 +93,32 @@ def _tags(node: yaml.Node, path: Path) -> TagTemplates:
     return TagTemplates(**_mapping(node, path, "tags", {field.name: _text for field in fields(TagTemplates)}))
 
 
+def _provenance(node: yaml.Node, path: Path) -> ProvenanceSettings:
+    keys = {"enabled": _truth, "builder": _uri, "source": _uri, "cosign_key": _key}
+    return ProvenanceSettings(**_mapping(node, path, "provenance", keys))
+
+
+def _truth(node: yaml.Node, _: Path) -> bool:
+    if not isinstance(node, yaml.ScalarNode) or not node.tag.endswith(":bool"):
+        raise ValueError("it has to be true or false")
+    return str(node.value).lower() in ("true", "yes", "on")
+
+
+def _uri(node: yaml.Node, path: Path) -> str:
+    text = _text(node, path)
+    if _URI.fullmatch(text) is None:
+        raise ValueError("it has to be a URI, e.g. git+https://git.example/acme/apps")
+    if "@" in urlsplit(text).netloc:
+        raise ValueError("it has a login in it, and everybody can read it where it goes")
+    return text
+
+
+def _key(node: yaml.Node, path: Path) -> str:
+    """A key's URI as it is, a file from where the configuration is."""
+    text = _text(node, path)
+    return text if _URI.fullmatch(text) else str(path.absolute().parent / text)
+
+
 def _seconds(node: yaml.Node, _: Path) -> float:
     if not isinstance(node, yaml.ScalarNode) or not node.tag.endswith((":int", ":float")) or not float(node.value) >= 0:
         raise ValueError("it has to be a number of seconds")
@@ -103,6 +133,7 @@ _KEYS: Mapping[str, Reader] = {
     "apps": _target_pattern,
     "platforms": _platforms,
     "tags": _tags,
+    "provenance": _provenance,
     "retry_seconds": _seconds,
 }
 

@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from release.action import TagResult, build_image, push_image_with_tags, retag
@@ -19,6 +20,7 @@ from release.engine import Engine, RegistryApi, choose_engine
 from release.errors import Refused, ReleaseError, TaggingError
 from release.inspection import Inspector, Names, Observation, names_of, observe
 from release.plan import Plan, Step, TagPlan, Way, make_plan, plan_tags, survey_tags
+from release.provenance import Attestor, ProvenancePlan, Source, not_written
 from release.record import Record
 from release.request import EngineName, Request
 from release.verification import settle_latest
@@ -29,6 +31,7 @@ from tools.oci.reference import Reference, Repository
 
 if TYPE_CHECKING:
     # Neither Bazel nor git is needed to re-tag.
+    from release.built_image import BuiltImage
     from release.workshop import Workshop
 
 
@@ -41,6 +44,8 @@ class Outside:
     """Makes the client of a registry, HOST[:PORT]."""
     workshop: Callable[[], Workshop]
     """Called only when an app has to be looked up or built."""
+    source: Callable[[str], Source]
+    """Looks a commit up in git; called only when its provenance is written. Raises Refused."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -104,12 +109,48 @@ class _Release:
             self.say(f"No existing image found for commit {self.request.short_commit}, will build")
 
     def retag(self, found: Inspection, tags: tuple[TagPlan, ...], observation: Observation) -> Record:
-        """Give the image that was found its other tags."""
+        """See that the image that was found has its provenance, then give it its other tags."""
+        if self.request.version is not None:
+            self.say("Optimizing: Re-tagging existing image instead of rebuilding")
+        provenance = self.attest_present(found)
+        if self.request.version is not None:
+            record = self.retag_version(found, tags, observation)
+        else:
+            if provenance is None or provenance.step is not Step.WRITE:
+                self.say("Nothing to do: without a version, the commit's tag is the only one")
+            record = self.tag_with(RegistryApi(self.client), found, tags, observation)
+        return replace(record, provenance=provenance or record.provenance)
+
+    def attest_present(self, found: Inspection) -> ProvenancePlan | None:
+        """Add the provenance that the image of the commit lacks.
+
+        Where the registry does not take it that is a warning: the image is published, as of that commit, and another
+        name for it is all that was asked for. A key that cannot be used is an error, of this machine's settings.
+        """
+        attestor = self.attestor
+        if attestor is None or found.manifest is None:
+            return None
+        try:
+            plan = attestor.plan(found.manifest, attestor.read, found.referrers)
+            self.attest(attestor, plan)
+        except (OciError, Refused) as error:
+            self.outside.console.warn(
+                f"The provenance of commit {self.request.short_commit} is missing, and tagging goes on: "
+                f"{error.what}: {error.why}"
+            )
+            return None
+        return plan
+
+    def attest(self, attestor: Attestor, plan: ProvenancePlan) -> None:
+        """Write the provenance, if it is not there. Raises OciError."""
+        attestor.write(plan)
+        if plan.step is Step.WRITE:
+            signed = "signed provenance" if plan.signed else "provenance"
+            self.say(f"✅ Added {signed} of commit {self.request.short_commit}")
+
+    def retag_version(self, found: Inspection, tags: tuple[TagPlan, ...], observation: Observation) -> Record:
+        """Tag by the engine that was asked for, or answer its failure."""
         say, request = self.say, self.request
-        if request.version is None:
-            say("Nothing to do: without a version, the commit's tag is the only one")
-            return self.tag_with(RegistryApi(self.client), found, tags, observation)
-        say("Optimizing: Re-tagging existing image instead of rebuilding")
         engine = choose_engine(request.engine, self.client, found.manifest, insecure=request.insecure, say=say)
         try:
             record = self.tag_with(engine, found, tags, observation)
@@ -165,16 +206,44 @@ class _Release:
     def build(self, way: Way, announcement: str, first: Observation) -> Record:
         """Build the image and push it with all its tags; `first` is what led to that."""
         app = self.app or _look_up(self.request, self.config, self.outside)
+        known = replace(self, app=app)
+        if known.attestor is not None:
+            known.attestor.check()
         with self.outside.workshop().builder(self.request.commit, self.request.checkout) as builder:
             self.say(announcement)
             image = build_image(app.image, builder, app.platforms, self.say)
             # Asked anew: a build may take long, and what was unknown before has to be known now.
-            observation = replace(self, app=app).observe(Access.PUSH)
+            observation = known.observe(Access.PUSH)
             tags = plan_tags(self.request, self.names, observation, image.digest)
+            # Made and signed before anything is written.
+            provenance = known.plan_provenance(image, observation)
             settle = self.settle(observation)
-            report, results = push_image_with_tags(image, tags, self.client, settle, self.say)
+            attest = partial(known.attest_built, provenance)
+            report, results = push_image_with_tags(image, tags, self.client, settle, self.say, attest)
         self.say(f"Successfully pushed {self.title}{' (after fallback)' if way is Way.FALLBACK else ''}")
-        return replace(self.record(way, first, results), manifest=image.manifest, push=report)
+        record = self.record(way, first, results)
+        return replace(record, manifest=image.manifest, provenance=provenance, push=report)
+
+    def plan_provenance(self, image: BuiltImage, observation: Observation) -> ProvenancePlan | None:
+        """Make the provenance of an image that was built."""
+        found = observation.commit
+        if self.attestor is None:
+            return None
+        referrers = found.referrers if found and found.digest == image.digest else None
+        try:
+            return self.attestor.plan(image.manifest, lambda part: image.blobs.read(part.digest), referrers)
+        except OciError as error:
+            error.remedy += " Or release without provenance: --no-provenance."
+            raise
+
+    def attest_built(self, plan: ProvenancePlan | None) -> None:
+        """Write the provenance of an image that was just pushed. Raises ReleaseError: then it gets no tag."""
+        if self.attestor is None or plan is None:
+            return
+        try:
+            self.attest(self.attestor, plan)
+        except OciError as error:
+            raise not_written(self.request.short_commit, error) from None
 
     def rehearse(self, plan: Plan, observation: Observation) -> Record:
         """Say what would be done (`--dry-run`)."""
@@ -186,6 +255,7 @@ class _Release:
         tags = plan.tags or survey_tags(request, self.names, observation)
         for tag in tags:
             self.say(f"  {tag.reference}: {tag.before or 'not there'}; {_intention(tag, plan.digest)}")
+        provenance = self.rehearse_provenance(found if plan.digest else None)
         if plan.way is Way.BUILD:
             self.outside.workshop().check_may_build(request.commit, request.checkout)
             self.say(f"Would build {self.title}, push it and write these tags")
@@ -193,7 +263,25 @@ class _Release:
             self.say(f"Would re-tag {self.title} through {request.engine.value}")
         results = tuple(TagResult(tag.kind, tag.tag, tag.before, _after(tag, plan.digest), tag.step) for tag in tags)
         record = self.record(plan.way, observation, results)
-        return replace(record, manifest=found.manifest if found and plan.digest else None)
+        manifest = found.manifest if found and plan.digest else None
+        return replace(record, manifest=manifest, provenance=provenance)
+
+    def rehearse_provenance(self, found: Inspection | None) -> ProvenancePlan | None:
+        """Say what would become of the provenance of an image that was found, or is to be built."""
+        attestor, what = self.attestor, f"  provenance of commit {self.request.short_commit}"
+        if attestor is None:
+            return None
+        referrers = found.referrers if found else None
+        if isinstance(referrers, OciError):
+            self.say(f"{what}: cannot be asked for ({referrers.what}: {referrers.why})")
+            return None
+        there = attestor.find(referrers) if referrers else None
+        if there is not None:
+            self.say(f"{what}: {there.digest}; stays")
+            return there
+        attestor.check()
+        self.say(f"{what}: not there; would be {'signed and ' if attestor.signs else ''}written")
+        return ProvenancePlan(Step.WRITE, None, attestor.signs)
 
     # What the steps share
 
@@ -203,6 +291,15 @@ class _Release:
         name = self.app.name if self.app else self.request.app
         return f"{name} {self.request.version or f'at commit {self.request.short_commit}'}"
 
+    @property
+    def attestor(self) -> Attestor | None:
+        """What says where the commit's image comes from; None where nothing is to be said."""
+        commit, settings = self.request.commit, self.config.provenance
+        if commit is None or self.request.no_provenance or not settings.enabled:
+            return None
+        target = self.app.image if self.app else None
+        return Attestor(self.client, self.repository, settings, commit, target, self.outside.source)
+
     def say(self, line: str) -> None:
         """A line of the log."""
         self.outside.console.say(line)
@@ -210,7 +307,8 @@ class _Release:
     def observe(self, access: Access) -> Observation:
         """Ask the registry all that there is to know, anew."""
         platforms = self.app.platforms if self.app else self.config.platforms
-        return observe(self.request, self.names, Inspector(self.client, platforms, access))
+        inspector = Inspector(self.client, platforms, access, referrers=self.attestor is not None)
+        return observe(self.request, self.names, inspector)
 
     def settle(self, observation: Observation) -> Callable[[Reference, str], str]:
         """What sees to `latest` after it was written."""

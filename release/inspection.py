@@ -48,12 +48,16 @@ class Inspector:
     client: RegistryClient
     platforms: tuple[Platform, ...] = Config().platforms
     access: Access = Access.PULL
+    referrers: bool = False
+    """Whether what refers to an image is asked for as well."""
     known: dict[Reference, Inspection] = field(default_factory=dict)
 
     def inspect(self, reference: Reference) -> Inspection:
         """See `inspect_index`."""
         if reference not in self.known:
-            self.known[reference] = inspect_index(self.client, reference, self.platforms, access=self.access)
+            self.known[reference] = inspect_index(
+                self.client, reference, self.platforms, access=self.access, referrers=self.referrers
+            )
         return self.known[reference]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from release.action import TagResult
 from release.plan import Way
+from release.provenance import ProvenancePlan
 from release.request import EngineName, Request
 from tools.oci.client import Traffic
 from tools.oci.manifest import ImageIndex, Manifest
@@ -32,6 +33,8 @@ class Record:
     """Of the commit's image: present, absent, incomplete or unknown; None where it was not asked for."""
     manifest: Manifest | None
     tags: Sequence[TagResult]
+    provenance: ProvenancePlan | None = None
+    """None where there is none: not asked for, or not taken by the registry."""
     engine: EngineName | None = None
     """What re-tagged; None where the image was pushed."""
     push: PushReport | None = None
@@ -65,6 +68,12 @@ class Record:
                 }
                 for tag in self.tags
             ],
+            "provenance": self.provenance
+            and {
+                "digest": self.provenance.digest,
+                "step": self.provenance.step.value,
+                "signed": self.provenance.signed,
+            },
             "verdict": self.verdict,
             "path": self.way.value,
             "engine": self.engine.value if self.engine else None,

@@ -43,6 +43,7 @@ class Request:
     no_build: bool = False
     rebuild: bool = False
     allow_overwrite: bool = False
+    no_provenance: bool = False
     latest: LatestPolicy = LatestPolicy.NEWEST
     dry_run: bool = False
     insecure: bool = False

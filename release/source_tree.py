@@ -8,19 +8,25 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 from release.child import Finished, run_child
 from release.errors import Refused, ReleaseError
+from release.provenance import Source
 
 _CHOICES = (
     "Commit first, or leave out --commit to release the working tree, or add --checkout to build that commit in a work "
     "tree of its own."
 )
 _SHOWN = 3  # Names of changed files in a message.
+_WHOLE = (40, 64)  # Digits of a commit's whole name, by SHA-1 or SHA-256.
+_SCP = re.compile(r"(?:[^@:/]+@)?(?P<host>[^@:/]+):(?!//|:)(?P<path>.+)")  # git's short form of an address for ssh
+_TRANSPORTS = ("https", "http", "ssh", "git")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,11 @@ class SourceTree:
             )
         return found.output.strip()
 
+    def origin(self) -> str | None:
+        """The address of the remote `origin`, which may have a login in it; None where there is none."""
+        found = self._git("remote", "get-url", "origin")
+        return found.output.strip() if found.status == 0 else None
+
     @contextmanager
     def checked_out(self, commit: str, cache: Path) -> Iterator[Checkout]:
         """The workspace as it was at `commit`, in a work tree in the cache folder that is removed afterwards.
@@ -100,6 +111,43 @@ class SourceTree:
             raise Refused(
                 "Refused to build a commit", f"git cannot be run to tell which one the tree is: {error}", "Install git."
             ) from None
+
+
+def source_of(commit: str, folder: Path) -> Source:
+    """A commit by its whole name, and where it comes from as far as the git tree around a folder can tell.
+
+    Raises Refused when the name is abbreviated and git does not know it.
+    """
+    tree = SourceTree(folder)
+    try:
+        full = tree.resolve(commit)
+    except Refused:
+        # Not of this tree, or of a part of the history that is not here: its origin may be another one.
+        if len(commit) not in _WHOLE:
+            raise
+        return Source(commit.lower(), None)
+    origin = tree.origin()
+    return Source(full, source_uri(origin) if origin else None)
+
+
+def source_uri(remote: str) -> str | None:
+    """The address of a git remote as a URI (SPDX's "git+https://..."), without user, password and query.
+
+    None for a folder of this machine, which means nothing elsewhere.
+    """
+    short = _SCP.fullmatch(remote)
+    if short is not None:
+        remote = f"ssh://{short['host']}/{short['path'].lstrip('/')}"
+    try:
+        parts = urlsplit(remote)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    transport = parts.scheme.removeprefix("git+")
+    if transport not in _TRANSPORTS or not host:
+        return None
+    place = f"[{host}]" if ":" in host else host
+    return f"git+{transport}://{place}{f':{port}' if port else ''}{quote(parts.path, safe='/~%+@:=,')}"
 
 
 def _environment() -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.e2e.releasing import APP, Releaser, crane, output
+from tests.e2e.releasing import APP, REVISION, Releaser, crane, output, referrers
 from tests.support.fault_proxy import FaultProxy, Seen
 from tests.support.registry import LocalRegistry
 from tests.support.tools import tool
@@ -31,6 +31,7 @@ def puts(pattern: str) -> Callable[[Seen], bool]:
 MOMENTS = {
     "a blob": puts("/blobs/uploads/"),
     "a manifest by digest": puts("/manifests/sha256:"),
+    "the list of what refers to the image": puts("/manifests/sha256-"),
     "the commit tag": puts("/manifests/[0-9a-f]{40}$"),
     "the version tag": puts("/manifests/v1.0.0$"),
 }
@@ -68,3 +69,4 @@ def test_a_release_that_is_killed_is_finished_by_the_same_command(
     assert set(tags) == {commit, "v1.0.0", "latest"}
     assert len({*tags.values(), *left.values()}) == 1
     assert crane("manifest", f"{release.repository}:latest")
+    assert [each["annotations"][REVISION] for each in referrers(f"{release.repository}:latest")] == [commit]

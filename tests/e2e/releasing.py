@@ -18,6 +18,7 @@ from tests.support.workspace import Workspace, bazel_program
 
 APP = "hello_python"
 PLATFORMS = ("linux/amd64", "linux/arm64")
+REVISION = "org.opencontainers.image.revision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,13 @@ class Releaser:
         self.workspace.commit_all("Greet more formally")
 
     def tags(self) -> dict[str, str]:
-        """The digest of every tag of the repository, as crane sees it."""
+        """The digest of every tag of the repository, as crane sees it, but for lists of referrers."""
         names = crane("ls", self.repository, may_fail=True).split()
-        return {name: crane("digest", f"{self.repository}:{name}").strip() for name in names}
+        return {
+            name: crane("digest", f"{self.repository}:{name}").strip()
+            for name in names
+            if not name.startswith("sha256-")
+        }
 
 
 def program(path: Path, script: str) -> Path:
@@ -140,6 +145,13 @@ def output(command: Iterable[str], may_fail: bool = False) -> str:
     result = subprocess.run(list(command), capture_output=True, text=True, check=False)
     assert may_fail or result.returncode == 0, f"{result.args}: {result.stderr}"
     return result.stdout
+
+
+def referrers(image: str) -> list[dict[str, Any]]:
+    """What refers to an image, as oras sees it."""
+    found = json.loads(output([*tool("oras"), "discover", "--plain-http", "--format=json", image]))
+    listed: list[dict[str, Any]] = found.get("referrers") or found.get("manifests") or []
+    return listed
 
 
 def json_of(text: str) -> Any:

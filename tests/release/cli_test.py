@@ -46,7 +46,7 @@ def call(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProc
 @pytest.fixture
 def retag(house: House) -> list[str]:
     """The arguments of a release that only re-tags."""
-    house.publish(house.shelf.image, COMMIT)
+    house.release(None)
     return ["hello_python", "v1.0.0", "--commit", COMMIT, "--repository", str(house.repository), "--engine", "registry"]
 
 
@@ -164,7 +164,7 @@ def test_what_only_builds_or_docker_need_is_not_imported_to_retag(elsewhere: Pat
             "subprocess",
         ),
         *("release.workshop", "release.bazel", "release.builder", "release.built_image", "release.source_tree"),
-        *("release.child", "release.config_file", "tools.localregistry.server"),
+        *("release.child", "release.config_file", "release.cosign", "tools.localregistry.server"),
     ):
         assert module not in imported, module
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from release.config import Config
+from release.config import Config, ProvenanceSettings
 from release.config_file import load_config
 from release.errors import Exit, InvalidRequest
 from release.tags import TagTemplates
@@ -30,6 +30,11 @@ def test_every_key_is_read(file: Path) -> None:
         platforms: [linux/amd64, linux/arm64/v8, linux/arm/v7]
         retry_seconds: 5
         tags: {commit: "git-{commit}", version: "{version}", latest: newest}
+        provenance:
+          enabled: false
+          builder: https://ci.example/builder
+          source: git+https://git.example/acme/apps
+          cosign_key: keys/cosign.key
         """
     )
     assert load_config(file) == Config(
@@ -38,8 +43,20 @@ def test_every_key_is_read(file: Path) -> None:
         apps="//services/...",
         platforms=(Platform("linux", "amd64"), Platform("linux", "arm64"), Platform("linux", "arm", "v7")),
         tags=TagTemplates("git-{commit}", "{version}", "newest"),
+        provenance=ProvenanceSettings(
+            enabled=False,
+            builder="https://ci.example/builder",
+            source="git+https://git.example/acme/apps",
+            cosign_key=f"{file.parent}/keys/cosign.key",
+        ),
         retry_seconds=5.0,
     )
+
+
+@pytest.mark.parametrize("key", ["awskms:///alias/us", "k8s://releases/cosign", "pkcs11:token=a", "/run/cosign.key"])
+def test_a_key_that_is_no_file_beside_the_configuration_stays_as_it_is(file: Path, key: str) -> None:
+    file.write_text(f"provenance: {{cosign_key: '{key}'}}\n")
+    assert load_config(file).provenance.cosign_key == key
 
 
 @pytest.mark.parametrize(
@@ -62,6 +79,11 @@ def test_every_key_is_read(file: Path) -> None:
         ("tags:\n  latest: 1\n", 2, "tags.latest: it has to be a text"),
         ("retry_seconds: -1\n", 1, "retry_seconds: it has to be a number of seconds"),
         ("retry_seconds: soon\n", 1, "retry_seconds: it has to be a number of seconds"),
+        ("provenance: false\n", 1, "provenance has to be a mapping"),
+        ("provenance:\n  enabled: maybe\n", 2, "provenance.enabled: it has to be true or false"),
+        ("provenance:\n  builder: us\n", 2, "provenance.builder: it has to be a URI"),
+        ("provenance:\n  source: https://bot:hidden@git.example/x\n", 2, "provenance.source: it has a login in it"),
+        ("provenance:\n  cosign_password: x\n", 2, "unknown key provenance.cosign_password; known are enabled"),
         ("- registry\n", 1, "the file has to be a mapping"),
         ("registry: [\n", 2, ""),
         ("registry: !!python/object:os.system ls\n", 1, "registry: it has to be a text"),

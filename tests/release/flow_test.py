@@ -68,12 +68,14 @@ def refused(house: House, proxy: FaultProxy, status: Exit, **wishes: Any) -> str
 # Cost
 
 
-def test_a_retag_with_all_its_guards_takes_11_requests_in_6_round_trips(published: House, proxy: FaultProxy) -> None:
+def test_a_retag_with_all_its_guards_takes_13_requests_in_6_round_trips(published: House, proxy: FaultProxy) -> None:
+    """Two of them ask for provenance, beside the questions for the image's platforms."""
+    published.release(None)
     published.publish(published.maker.index("older"), "v0.9.0", "latest")
     proxy.latency = 0.05
     proxy.forget_requests()
     record = published.release("v1.0.0")
-    assert len(proxy.requests()) == record.traffic.total == 11
+    assert len(proxy.requests()) == record.traffic.total == 13
     assert round_trips(proxy.requests()) == 6
     assert writes(proxy) == ["v1.0.0", "latest"]
     assert published.shelf.builds == published.shelf.queries == 0
@@ -88,7 +90,7 @@ def test_a_release_that_is_done_already_asks_and_writes_nothing(published: House
         "✅ Tagged with latest",
         "Successfully tagged hello_python v1.0.0 from existing commit image",
     ]
-    assert (record.traffic.writes, len(proxy.requests())) == (0, 6)
+    assert (record.traffic.writes, len(proxy.requests())) == (0, 8)
 
 
 def test_a_second_version_of_the_same_image_writes_one_tag(published: House, proxy: FaultProxy) -> None:
@@ -128,8 +130,9 @@ def test_without_a_version_only_the_commit_tag_is_written_and_the_second_time_no
     house: House, proxy: FaultProxy
 ) -> None:
     house.release(None)
-    assert [line for line in house.lines if "Uploaded" not in line][-2:] == [
+    assert [line for line in house.lines if "Uploaded" not in line][-3:] == [
         "Pushing OCI image index with 1 tag...",
+        "✅ Added provenance of commit abc123d",
         "Successfully pushed hello_python at commit abc123d",
     ]
     assert set(house.tags()) == {COMMIT}
@@ -140,11 +143,15 @@ def test_without_a_version_only_the_commit_tag_is_written_and_the_second_time_no
     assert house.lines[-1] == "Nothing to do: without a version, the commit's tag is the only one"
 
 
-def test_the_tags_are_written_after_the_image_and_latest_last(house: House, proxy: FaultProxy) -> None:
-    house.release("v1.0.0")
-    order = writes(proxy)
-    assert order[-4:] == [house.shelf.image.digest, COMMIT, "v1.0.0", "latest"]
-    assert set(order[:-4]) == {child.digest for child in house.shelf.image.manifests}
+def test_the_tags_are_written_after_the_image_and_its_provenance_and_latest_last(
+    house: House, proxy: FaultProxy
+) -> None:
+    record = house.release("v1.0.0")
+    image, order = house.shelf.image, writes(proxy)
+    assert record.provenance is not None
+    provenance = [record.provenance.digest, image.digest.replace(":", "-")]
+    assert order[-6:] == [image.digest, *provenance, COMMIT, "v1.0.0", "latest"]
+    assert set(order[:-6]) == {child.digest for child in image.manifests}
 
 
 @pytest.mark.parametrize("way", ["other platforms", "children gone", "no index"])
@@ -447,6 +454,7 @@ def test_a_dry_run_says_what_every_tag_names_and_what_would_become_of_it(publish
         f"  {repository}:abc123def: {digest}; stays, since it is the image to release",
         f"  {repository}:v1.0.0: not there; would be written as {digest}",
         f"  {repository}:latest: {older.digest}; would be written as {digest}",
+        "  provenance of commit abc123d: not there; would be written",
         "Would re-tag hello_python v1.0.0 through registry",
     ]
     assert [(tag.tag, tag.before, tag.after) for tag in record.tags] == [
@@ -471,8 +479,8 @@ def test_the_record_says_what_was_done(house: House) -> None:
     house.publish(house.maker.index("older"), "latest")
     built = json.loads(house.release("v1.0.0").to_json())
     assert list(built) == [
-        *("schema", "app", "version", "commit", "repository", "digest", "platforms", "tags", "verdict", "path"),
-        *("engine", "dry_run", "requests", "writes", "blobs", "bytes", "seconds"),
+        *("schema", "app", "version", "commit", "repository", "digest", "platforms", "tags", "provenance"),
+        *("verdict", "path", "engine", "dry_run", "requests", "writes", "blobs", "bytes", "seconds"),
     ]
     assert built["schema"] == 1
     assert (built["app"], built["version"], built["commit"]) == ("hello_python", "v1.0.0", COMMIT)

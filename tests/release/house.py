@@ -1,6 +1,7 @@
 """Releases without Bazel: the workshop's images are made by the test, all else is real."""
 
 import io
+import json
 import os
 import shlex
 import shutil
@@ -16,19 +17,21 @@ import pytest
 
 from release.app import App
 from release.built_image import BuiltImage
-from release.config import Config
+from release.config import Config, ProvenanceSettings
 from release.console import Console
 from release.errors import ReleaseError
 from release.flow import Outside, tag_and_push_image
+from release.provenance import Source
 from release.record import Record
 from release.request import EngineName, Request
 from release.version import Version
 from tests.support.images import ImageMaker
 from tests.support.tools import tool
 from tools.oci.client import RegistryClient
-from tools.oci.manifest import ImageIndex, Platform
+from tools.oci.manifest import ImageIndex, ImageManifest, Platform
 from tools.oci.publication import push_index
 from tools.oci.reference import Repository
+from tools.oci.referrers import list_referrers
 
 COMMIT = "abc123def"
 BOTH = (Platform("linux", "amd64"), Platform("linux", "arm64"))
@@ -80,6 +83,7 @@ class House:
     shelf: Shelf = field(init=False)
     log: io.StringIO = field(default_factory=io.StringIO)
     retry_seconds: float = 0.5
+    settings: ProvenanceSettings = ProvenanceSettings()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
         self.shelf = Shelf(self.maker, self.maker.index("first"))
@@ -94,7 +98,7 @@ class House:
             commit,
             **{"repository": self.repository, "engine": EngineName.REGISTRY, **wishes},
         )
-        config = Config(registry=self.repository.registry, retry_seconds=self.retry_seconds)
+        config = Config(registry=self.repository.registry, retry_seconds=self.retry_seconds, provenance=self.settings)
         return tag_and_push_image(request, config, self.outside())
 
     def outside(self) -> Outside:
@@ -102,7 +106,11 @@ class House:
             return RegistryClient(registry, retry_for=self.retry_seconds, on_wait=console.say)
 
         console = Console(self.log)
-        return Outside(console, connect, lambda: self.shelf)
+        return Outside(console, connect, lambda: self.shelf, self.source)
+
+    def source(self, commit: str) -> Source:
+        """A commit as git would know it: the name is written out."""
+        return Source(commit.ljust(40, "0"), "git+https://git.example/acme/apps")
 
     @property
     def lines(self) -> list[str]:
@@ -116,10 +124,23 @@ class House:
             self.client.put_manifest(self.direct.tag(tag), image.content, image.media_type)
 
     def tags(self) -> dict[str, str]:
-        """The digest that each tag names."""
+        """The digest that each tag names, but for the tags under which this registry's clients list referrers."""
         return {
-            tag: self.client.get_manifest(self.direct.tag(tag)).digest for tag in self.client.list_tags(self.direct)
+            tag: self.client.get_manifest(self.direct.tag(tag)).digest
+            for tag in self.client.list_tags(self.direct)
+            if not tag.startswith("sha256-")
         }
+
+    def provenance(self, image: ImageIndex | None = None) -> list[tuple[dict[str, str], Any]]:
+        """The annotations and the content of each statement about an image, in the order of its list."""
+        found = list_referrers(self.client, self.direct, (image or self.shelf.image).digest)
+        statements = []
+        for each in found.descriptors:
+            manifest = self.client.get_manifest(self.direct.digest(each.digest))
+            assert isinstance(manifest, ImageManifest)
+            (layer,) = manifest.layers
+            statements.append((dict(each.annotations), json.loads(self.client.read_blob(self.direct, layer))))
+        return statements
 
     @property
     def direct(self) -> Repository:
@@ -140,7 +161,8 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: st
 def real_docker() -> str:
     """A docker with buildx, as a word of a shell: the machine's own, else the devroot's."""
     enter = Path(__file__).resolve().parents[2] / "tools" / "devroot" / "enter"
-    for command in (tool("docker"), [str(enter), "docker"]):
+    # By its path there: a test's own `docker` is before it on PATH.
+    for command in (tool("docker"), [str(enter), "/usr/bin/docker"]):
         asked = subprocess.run([*command, "buildx", "version"], capture_output=True, check=False)
         if asked.returncode == 0:
             return shlex.join(command)

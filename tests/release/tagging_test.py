@@ -53,12 +53,13 @@ def test_tag_and_push_image_reuses_existing_commit_image(house: House, docker: N
     assert house.lines == [
         f"✅ Found existing image for commit abc123d: {house.repository}:{COMMIT}",
         "Optimizing: Re-tagging existing image instead of rebuilding",
+        "✅ Added provenance of commit abc123d",
         "✅ Tagged with v1.0.0",
         "✅ Tagged with latest",
         "Successfully tagged hello_python v1.0.0 from existing commit image",
     ]
     assert (record.way, record.engine) == (Way.RETAG, EngineName.IMAGETOOLS)
-    assert (house.shelf.builds, record.traffic.blobs_uploaded) == (0, 0)
+    assert (house.shelf.builds, record.push) == (0, None)
     assert house.tags() == dict.fromkeys((COMMIT, "v1.0.0", "latest"), house.shelf.image.digest)
 
 
@@ -70,6 +71,7 @@ def test_tag_and_push_image_builds_when_commit_image_missing(house: House) -> No
         "✅ Built OCI image index containing 2 platform variants",
         "Pushing OCI image index with 3 tags...",
         "Uploaded 5 blobs, 0.0 MB; 0 were there already",
+        "✅ Added provenance of commit abc123d",
         "Successfully pushed hello_python v1.0.0",
     ]
     assert (record.way, house.shelf.builds) == (Way.BUILD, 1)
@@ -85,6 +87,7 @@ def test_tag_and_push_image_fallback_on_tagging_failure(
     assert house.lines == [
         f"✅ Found existing image for commit abc123d: {house.repository}:{COMMIT}",
         "Optimizing: Re-tagging existing image instead of rebuilding",
+        "✅ Added provenance of commit abc123d",
         "Failed to tag existing image, falling back to rebuild: unexpected status: 500 (exit status 1)",
         "Rebuilding image...",
         "✅ Built OCI image index containing 2 platform variants",
