@@ -58,13 +58,13 @@ def locked(tmp_path: Path, archive: Archive, lock_text: str) -> Path:
     return path
 
 
-def _manifest(folder: Path, packages: str = "[app]") -> None:
+def _manifest(folder: Path, sets: str = "{some: [app]}") -> None:
     manifest = folder / "packages.yaml"
-    manifest.write_text(f"suite: {SUITE}\narchitectures: [amd64, arm64]\npackages: {packages}\n")
+    manifest.write_text(f"suite: {SUITE}\narchitectures: [amd64, arm64]\nsets: {sets}\n")
 
 
-def _lock(folder: Path, packages: str = "[app]") -> int:
-    _manifest(folder, packages)
+def _lock(folder: Path, sets: str = "{some: [app]}") -> int:
+    _manifest(folder, sets)
     return lock.main(["--manifest", "packages.yaml", "--lock", "packages.lock.json"])
 
 
@@ -89,6 +89,29 @@ def test_a_lock_has_the_newest_versions_of_what_is_needed_for_both_architectures
             ("app-data", "1.1", "all", "main"),
             ("libapp1", "1:1.0+deb1~u1", architecture, "security"),
         ]
+
+
+def test_each_set_has_its_own_closure_and_a_package_of_several_is_locked_once(tmp_path: Path, archive: Archive) -> None:
+    assert _lock(tmp_path, "{web: [app], data: [app-data], both: [extra, app-data]}") == 0
+
+    locked = read_lock(tmp_path / "packages.lock.json", RENEWAL)
+    for architecture in ("amd64", "arm64"):
+        assert locked.sets[architecture] == {
+            "both": ("app-data", "extra"),
+            "data": ("app-data",),
+            "web": ("app", "app-data", "libapp1"),
+        }
+        assert [each.name for each in locked.packages[architecture]] == ["app", "app-data", "extra", "libapp1"]
+
+
+@pytest.mark.parametrize("text", ["", "<<<<<<< HEAD", '{"format": 1}'])
+def test_a_lock_that_cannot_be_read_can_be_renewed(tmp_path: Path, archive: Archive, text: str) -> None:
+    path = tmp_path / "packages.lock.json"
+    path.write_text(text)
+
+    assert _lock(tmp_path) == 0
+
+    assert read_lock(path, RENEWAL).sets["arm64"] == {"some": ("app", "app-data", "libapp1")}
 
 
 def test_a_lock_names_no_mirror(lock_text: str) -> None:
@@ -122,7 +145,7 @@ def test_a_renewed_lock_says_which_versions_have_changed(
 
 
 def test_an_essential_package_comes_only_when_it_is_named(tmp_path: Path, archive: Archive) -> None:
-    assert _lock(tmp_path, "[app-data, vital]") == 0
+    assert _lock(tmp_path, "{some: [app-data, vital]}") == 0
 
     locked = read_lock(tmp_path / "packages.lock.json", RENEWAL)
     assert [each.name for each in locked.packages["amd64"]] == ["app-data", "vital"]
@@ -131,7 +154,7 @@ def test_an_essential_package_comes_only_when_it_is_named(tmp_path: Path, archiv
 def test_a_name_that_does_not_exist_is_an_error_in_apts_words(
     tmp_path: Path, archive: Archive, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _lock(tmp_path, "[app, no-such-package]") == 1
+    assert _lock(tmp_path, "{some: [app, no-such-package]}") == 1
 
     said = capsys.readouterr().err
     assert f"cannot resolve the Debian packages for {SUITE} on amd64" in said
@@ -140,13 +163,12 @@ def test_a_name_that_does_not_exist_is_an_error_in_apts_words(
 
 
 def test_fetching_brings_the_locked_files_and_asks_for_nothing_else(
-    tmp_path: Path, archive: Archive, locked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, archive: Archive, locked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _fetch(tmp_path, monkeypatch) == 0
 
     files = ["app-data_1.1_all.deb", "app_1.0_arm64.deb", "libapp1_1.0+deb1~u1_arm64.deb"]
     assert sorted(path.name for path in (tmp_path / "fetched").iterdir()) == files
-    assert sorted(capsys.readouterr().out.splitlines()) == files
     assert archive.pool_requests() == files
     assert len(archive.requests) == len(files)
 
@@ -197,7 +219,7 @@ def test_a_lock_with_another_hash_is_refused(
 ) -> None:
     before = read_lock(locked, RENEWAL)
     changed = tuple(replace(each, sha256="0" * 64) for each in before.packages["arm64"])
-    locked.write_text(format_lock(Lock(before.request, {"arm64": changed})))
+    locked.write_text(format_lock(Lock(before.request, {"arm64": changed}, {"arm64": before.sets["arm64"]})))
 
     assert _fetch(tmp_path, monkeypatch) == 1
 
@@ -301,16 +323,17 @@ def test_the_check_tells_a_lock_that_is_out_of_step_and_asks_nobody(
     check = ["--manifest", "packages.yaml", "--lock", "packages.lock.json", "--check"]
     assert lock.main(check) == 0
 
-    _manifest(tmp_path, "[app-data, extra]")
+    _manifest(tmp_path, "{some: [app-data, extra], more: [app]}")
 
     assert lock.main(check) == 3
     said = capsys.readouterr().err
-    assert "package extra is asked for, and is not in the lock" in said
-    assert "package app is in the lock, and no longer asked for" in said
+    assert "set more is asked for, and is not in the lock" in said
+    assert "set some: package extra is asked for, and is not in the lock" in said
+    assert "set some: package app is in the lock, and no longer asked for" in said
     assert f"{RENEWAL} -- --manifest packages.yaml --lock packages.lock.json" in said
     assert archive.requests == []
 
 
 def test_a_lock_is_json_with_one_package_a_line(lock_text: str) -> None:
-    assert json.loads(lock_text)["request"]["packages"] == ["app"]
+    assert json.loads(lock_text)["request"]["sets"] == {"some": ["app"]}
     assert sum('"name": ' in line for line in lock_text.splitlines()) == 6

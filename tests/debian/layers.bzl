@@ -6,9 +6,11 @@ load("//tools/platforms:defs.bzl", "DEFAULT_PLATFORMS", "image_platforms_transit
 def _layer_per_platform_impl(ctx):
     files = []
     for platform, layer in sorted(ctx.split_attr.layer.items()):
-        blob = ctx.actions.declare_file("%s/%s.tar.gz" % (ctx.label.name, platform.replace("/", "-")))
-        ctx.actions.symlink(output = blob, target_file = layer[LayerInfo].blob, progress_message = "Linking layer %{label}")
-        files.append(blob)
+        info = layer[LayerInfo]
+        for extension, target in (("tar.gz", info.blob), ("json", info.metadata), ("ndjson", info.listing)):
+            file = ctx.actions.declare_file("%s/%s.%s" % (ctx.label.name, platform.replace("/", "-"), extension))
+            ctx.actions.symlink(output = file, target_file = target, progress_message = "Linking layer %{label}")
+            files.append(file)
     return DefaultInfo(files = depset(files), runfiles = ctx.runfiles(files))
 
 _layer_per_platform = rule(
@@ -27,7 +29,7 @@ _layer_per_platform = rule(
 )
 
 def layer_per_platform(name, layer):
-    """Files `name`/linux-amd64.tar.gz and `name`/linux-arm64.tar.gz: a layer for each platform.
+    """Files `name`/linux-amd64.tar.gz, .json (its metadata) and .ndjson (its listing), and so for linux-arm64.
 
     Args:
       name: name of the target.

@@ -1,74 +1,31 @@
-"""The base layer of Python images, as it is built for both platforms: it runs, and dpkg knows what is in it."""
+"""The base of Python images, as it is built for both platforms: it runs, and dpkg knows what is in it."""
 
-import json
-import platform
 import shutil
 import subprocess
-import tarfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.debian.roots import ARCHITECTURES, MACHINES, Root, blob, listing, locked, metadata, unpacked
 from tests.support.tools import tool
 
-BLOBS = Path("tests/debian/python3")
-MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-# Bytes of a layer: what is left of 20.7 MB of packages, and room for point releases.
-SIZE_LIMIT = 19_000_000
+LAYERS = ("minimal", "python3")
+# Bytes of both layers: what is left of 20.7 MB of packages, and room for point releases.
+SIZE_LIMIT = 20_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
-    """The unpacked layer of one platform.
-
-    Attributes:
-      architecture: by its OCI name.
-      blob: the layer.
-      path: the folder that it is unpacked to.
-      members: the entries of the archive, by name.
-    """
-
-    architecture: str
-    blob: Path
-    path: Path
-    members: dict[str, tarfile.TarInfo]
-
-    def read(self, path: str) -> str:
-        return (self.path / path).read_text("utf-8")
-
-    def python(self, program: str) -> str:
-        """What a program prints in this root: Python sees nothing else, emulated where it is for another machine."""
-        command = ["unshare", "--map-root-user", "chroot", str(self.path)]
-        if platform.machine() != MACHINES[self.architecture]:
-            # Linked statically, so that it runs in a root that has no library for this machine.
-            *entering, emulator = tool(f"qemu-{MACHINES[self.architecture]}")
-            copy = 'cp "$(command -v "$0")" "$1"'
-            subprocess.run([*entering, "sh", "-c", copy, emulator, str(self.path / "emulator")], check=True)
-            command.append("/emulator")
-        result = subprocess.run(
-            [*command, "/usr/bin/python3", "-c", program],
-            capture_output=True,
-            text=True,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr
-        return result.stdout.strip()
-
-
-@pytest.fixture(scope="module", params=["amd64", "arm64"])
+@pytest.fixture(scope="module", params=ARCHITECTURES)
 def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Root:
-    blob = BLOBS / f"linux-{request.param}.tar.gz"
-    path = tmp_path_factory.mktemp(request.param)
-    with tarfile.open(blob) as archive:
-        members = {member.name: member for member in archive.getmembers()}
-    subprocess.run([*tool("tar"), "--extract", "--gzip", f"--file={blob}", f"--directory={path}"], check=True)
-    return Root(request.param, blob, path, members)
+    return unpacked(request.param, LAYERS, tmp_path_factory.mktemp(request.param))
+
+
+def python(root: Root, program: str) -> str:
+    """What a program prints in this root."""
+    return root.run("/usr/bin/python3", "-c", program)
 
 
 def test_python_runs_on_its_architecture(root: Root) -> None:
-    version, machine = root.python("import platform; print(platform.python_version(), platform.machine())").split()
+    version, machine = python(root, "import platform; print(platform.python_version(), platform.machine())").split()
 
     assert version.startswith("3.13.")
     assert machine == MACHINES[root.architecture]
@@ -79,13 +36,14 @@ def test_the_whole_standard_library_is_there(root: Root) -> None:
     modules = "asyncio bz2 ctypes curses dbm.ndbm decimal email gettext lzma multiprocessing readline sqlite3 ssl uuid"
     modules += " unittest urllib.request xml.etree.ElementTree zlib zoneinfo"
 
-    assert root.python(f"import {', '.join(modules.split())}; print(uuid.uuid4().version)") == "4"
+    assert python(root, f"import {', '.join(modules.split())}; print(uuid.uuid4().version)") == "4"
 
 
 def test_tls_clients_find_certificates_where_openssl_looks(root: Root) -> None:
-    found = root.python(
+    found = python(
+        root,
         "import ssl; context = ssl.create_default_context(); "
-        "print(ssl.get_default_verify_paths().cafile, len(context.get_ca_certs()))"
+        "print(ssl.get_default_verify_paths().cafile, len(context.get_ca_certs()))",
     ).split()
 
     assert found[0] == "/usr/lib/ssl/cert.pem"
@@ -99,13 +57,13 @@ def test_time_zones_are_known_and_the_local_one_is_utc(root: Root) -> None:
         "print(datetime.datetime(2024, 7, 1, tzinfo=zoneinfo.ZoneInfo('Europe/Rome')).utcoffset(), time.tzname[0])"
     )
 
-    assert root.python(program) == "2:00:00 UTC"
+    assert python(root, program) == "2:00:00 UTC"
 
 
 def test_text_is_utf_8_and_the_locale_for_it_is_there(root: Root) -> None:
     program = "import locale, sys; print(locale.setlocale(locale.LC_ALL, 'C.UTF-8'), sys.stdout.encoding, 'è')"
 
-    assert root.python(program) == "C.UTF-8 utf-8 è"
+    assert python(root, program) == "C.UTF-8 utf-8 è"
 
 
 def test_accounts_services_and_protocols_have_names(root: Root) -> None:
@@ -115,32 +73,24 @@ def test_accounts_services_and_protocols_have_names(root: Root) -> None:
         "socket.getservbyname('https'), socket.getprotobyname('tcp'))"
     )
 
-    assert root.python(program) == "65532 65532 /home/nonroot nonroot www-data 443 6"
+    assert python(root, program) == "65532 65532 /home/nonroot nonroot www-data 443 6"
 
 
-def test_dpkg_lists_every_locked_package_as_installed(root: Root) -> None:
-    lock = json.loads(Path("tools/debian/packages.lock.json").read_text())
-    locked = [
-        f"{each['name']} {each['version']} {each['architecture']}" for each in lock["packages"][root.architecture]
+def test_dpkg_lists_every_locked_package_of_both_layers_as_installed(root: Root) -> None:
+    packages = [
+        f"{each['name']} {each['version']} {each['architecture']}" for each in locked(root.architecture, LAYERS)
     ]
 
-    shown = "--showformat=${db:Status-Abbrev}|${Package} ${Version} ${Architecture}\\n"
-    query = [*tool("dpkg-query"), f"--admindir={root.path}/var/lib/dpkg", "--show", shown]
-    listed = subprocess.check_output(query, text=True)
-
-    assert [line.split("|") for line in listed.splitlines()] == [["ii ", each] for each in locked]
+    assert [line.split("|") for line in root.packages()] == [["ii ", each] for each in packages]
 
 
 def test_dpkg_misses_documentation_and_converters_only(root: Root) -> None:
-    verified = subprocess.run(
-        [*tool("dpkg"), f"--root={root.path}", "--verify"], capture_output=True, text=True, check=False
-    ).stdout.splitlines()
+    verified = root.verified()
 
-    paths = {line.split()[-1] for line in verified}
-    assert {line.split()[0] for line in verified} == {"missing"}
+    assert set(verified.values()) == {"missing"}
     left_out = ("/usr/share/", f"/usr/lib/{MACHINES[root.architecture]}-linux-gnu/gconv/")
-    assert [path for path in paths if not path.startswith(left_out)] == []
-    shared = {path.split("/")[3] for path in paths if path.startswith("/usr/share/")}
+    assert [path for path in verified if not path.startswith(left_out)] == []
+    shared = {path.split("/")[3] for path in verified if path.startswith("/usr/share/")}
     documentation = {"bug", "doc", "doc-base", "info", "lintian", "locale", "man"}
     assert shared <= documentation | {"applications", "bash-completion", "pixmaps"}
 
@@ -197,23 +147,41 @@ def test_no_shell_and_no_package_manager_front_end_came_along(root: Root) -> Non
     assert programs & {"sh", "dash", "bash", "apt", "apt-get", "perl", "gcc"} == set()
 
 
-def test_the_layer_says_nothing_of_when_and_by_whom_it_was_made(root: Root) -> None:
+def test_the_layers_say_nothing_of_when_and_by_whom_they_were_made(root: Root) -> None:
     assert {member.mtime for member in root.members.values()} == {0}
     assert {(member.uname, member.gname) for member in root.members.values()} == {("", "")}
     assert {member.uid for member in root.members.values()} == {0, 65532}
 
 
-def test_the_layer_is_small(root: Root) -> None:
-    assert root.blob.stat().st_size < SIZE_LIMIT
+def test_the_layers_are_small(root: Root) -> None:
+    assert sum(blob(layer, root.architecture).stat().st_size for layer in LAYERS) < SIZE_LIMIT
 
 
-def test_both_layers_have_the_same_packages() -> None:
-    names = []
-    for architecture in MACHINES:
-        with tarfile.open(BLOBS / f"linux-{architecture}.tar.gz") as archive:
-            status = archive.extractfile("var/lib/dpkg/status")
-            assert status is not None
-            names.append([line for line in status.read().splitlines() if line.startswith(b"Package: ")])
+def test_the_upper_layer_repeats_folders_and_the_list_of_packages_only(root: Root) -> None:
+    below = {entry["path"]: entry for entry in listing("minimal", root.architecture)}
+    repeated = [entry for entry in listing("python3", root.architecture) if entry["path"] in below]
+
+    assert [entry["path"] for entry in repeated if entry["kind"] != "directory"] == ["var/lib/dpkg/status"]
+    assert [entry for entry in repeated if entry != below[entry["path"]]] == [
+        entry for entry in repeated if entry["kind"] != "directory"
+    ]
+
+
+def test_the_metadata_of_the_layers_have_the_locked_packages_each_once(root: Root) -> None:
+    found = [each for layer in LAYERS for each in metadata(layer, root.architecture)["packages"]]
+
+    facts = ("name", "version", "architecture", "sha256")
+    assert sorted([each[fact] for fact in facts] for each in found) == [
+        [each[fact] for fact in facts] for each in locked(root.architecture, LAYERS)
+    ]
+    assert all(each["purl"].endswith("&distro=debian-13") for each in found)
+    assert {each["name"]: each["license"] for each in found}["netbase"] == "GPL-2.0-only"
+    assert {metadata(layer, root.architecture)["machine"] for layer in LAYERS} == {root.architecture}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_has_the_same_packages_for_both_platforms(layer: str) -> None:
+    names = [[each["name"] for each in metadata(layer, architecture)["packages"]] for architecture in ARCHITECTURES]
 
     assert names[0] == names[1]
-    assert len(names[0]) > 30
+    assert len(names[0]) > 15

@@ -25,12 +25,26 @@ debian.packages(
 )
 use_repo(debian, "{hub}")
 """
+PACKAGES = f"""
+suite: {SUITE}
+architectures: [amd64, arm64]
+sets:
+  base:
+    - app # a comment
+  "tools": [tool, app]
+"""
 BUILD = """
 load("@slipway//tools/debian:defs.bzl", "debian_layer")
 
 debian_layer(
     name = "base",
-    packages = ["@{hub}//:packages"],
+    packages = ["@{hub}//:base"],
+)
+
+debian_layer(
+    name = "tools",
+    below = ":base",
+    packages = ["@{hub}//:tools"],
 )
 """
 
@@ -55,7 +69,7 @@ class Clone:
             {
                 "MODULE.bazel": NEIGHBOUR.format(hub=hub),
                 "BUILD.bazel": BUILD.format(hub=hub),
-                "packages.yaml": f"suite: {SUITE}\narchitectures: [amd64, arm64]\npackages: [app]\n",
+                "packages.yaml": PACKAGES,
             },
         )
 
@@ -66,7 +80,13 @@ class Clone:
 
     def build(self, platform: str) -> subprocess.CompletedProcess[str]:
         options = [f"--platforms=//tools/platforms:{platform}", "--output_groups=+blobs"]
-        return self.bazel("build", *options, "@neighbour//:base")
+        return self.bazel("build", *options, "@neighbour//:base", "@neighbour//:tools")
+
+    def layer(self, name: str) -> dict[str, bytes]:
+        """The files of a layer that was built."""
+        (blob,) = (self.workspace.path / "bazel-bin/external").glob(f"*neighbour*/{name}.layer.tar.gz")
+        with tarfile.open(blob) as layer:
+            return {each.name: file.read() for each in layer for file in [layer.extractfile(each)] if file is not None}
 
     def bazel(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Bazel on a machine whose apt knows the test's archive only."""
@@ -84,6 +104,9 @@ def clone(workspace: Workspace, tmp_path: Path) -> Iterator[Clone]:
     with served_archive(tmp_path) as archive:
         version = f"1.{time.time_ns()}"
         archive.add("debian", SUITE, "app", version=version, files={"usr/bin/app": "#!/bin/app\n"})
+        archive.add(
+            "debian", SUITE, "tool", version=version, architecture="all", files={"usr/bin/tool": "#!/bin/app\n"}
+        )
         yield Clone(workspace, archive, version)
     workspace.reset()
 
@@ -97,13 +120,62 @@ def test_a_module_that_uses_this_one_has_packages_of_its_own_and_fetches_those_o
     result = clone.build("linux_arm64")
 
     assert result.returncode == 0, result.stderr
-    assert clone.archive.pool_requests() == [f"app_{clone.version}_arm64.deb"]
-    (blob,) = (clone.workspace.path / "bazel-bin/external").glob("*neighbour*/base.layer.tar.gz")
-    with tarfile.open(blob) as layer:
-        status = layer.extractfile("var/lib/dpkg/status")
-        assert status is not None
-        assert f"Version: {clone.version}\n".encode() in status.read()
-        assert "usr/bin/app" in layer.getnames()
+    assert clone.archive.pool_requests() == [f"app_{clone.version}_arm64.deb", f"tool_{clone.version}_all.deb"]
+    base, tools = clone.layer("base"), clone.layer("tools")
+    assert f"Version: {clone.version}\n".encode() in base["var/lib/dpkg/status"]
+    assert "usr/bin/app" in base
+    assert "usr/bin/tool" in tools
+    assert "usr/bin/app" not in tools
+    assert b"Package: app\n" in tools["var/lib/dpkg/status"]
+
+
+def test_a_lock_out_of_step_with_its_package_list_stops_the_build_with_the_command_that_helps(clone: Clone) -> None:
+    clone.add_neighbour()
+    clone.lock()
+    cases = {
+        PACKAGES.replace("[tool, app]", "[tool]"): "set tools: package app is in the lock, and no longer asked for\n",
+        PACKAGES.replace(
+            "[tool, app]", "[tool, app, x]"
+        ): "set tools: package x is asked for, and is not in the lock\n",
+        PACKAGES.replace(
+            '"tools":', "x:"
+        ): "set tools is in the lock, and no longer asked for; set x is asked for, and ",
+        PACKAGES.replace("[amd64, arm64]", "[arm64]"): "architecture amd64 is in the lock, and no longer asked for\n",
+        PACKAGES.replace(SUITE, "x"): f"suite x is asked for, and is not in the lock; suite {SUITE} is in the lock, ",
+    }
+
+    for asked_for, why in cases.items():
+        (clone.workspace.path / "neighbour/packages.yaml").write_text(asked_for)
+        result = clone.build("linux_amd64")
+
+        assert result.returncode != 0
+        assert "lock packages.lock.json of the Debian packages is out of step with packages.yaml\n" in result.stderr
+        assert f"  Why: {why}" in result.stderr
+        assert "  What to do: Run `bazel run //tools/debian:lock -- --manifest packages.yaml --lock " in result.stderr
+
+
+def test_a_package_list_that_says_the_same_in_another_way_is_in_step(clone: Clone) -> None:
+    clone.add_neighbour()
+    clone.lock()
+    same = f"{{sets: {{tools: [app,\n  tool], 'base' : [app]}}, architectures: [arm64, amd64], suite: {SUITE}}} # \n"
+    (clone.workspace.path / "neighbour/packages.yaml").write_text(same)
+
+    result = clone.build("linux_amd64")
+
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_lock_of_an_older_format_is_to_be_renewed_and_can_be(clone: Clone) -> None:
+    clone.add_neighbour()
+    lock = clone.workspace.path / "neighbour/packages.lock.json"
+    lock.write_text('{"format": 1, "request": {}, "packages": {}}')
+
+    result = clone.build("linux_amd64")
+
+    assert result.returncode != 0
+    assert "  Why: its format is 1, and this version of the rules reads 2\n" in result.stderr
+    clone.lock()
+    assert clone.build("linux_amd64").returncode == 0
 
 
 def test_a_version_that_has_gone_stops_the_build_with_the_command_that_helps(clone: Clone) -> None:
@@ -131,11 +203,11 @@ def test_a_lock_that_has_not_been_made_is_an_error_that_says_how_to_make_it(clon
     assert "  What to do: Run `bazel run //tools/debian:lock -- --manifest " in result.stderr
 
 
-def test_two_sets_of_one_name_are_an_error_that_names_both_modules(clone: Clone) -> None:
+def test_two_locks_of_one_name_are_an_error_that_names_both_modules(clone: Clone) -> None:
     clone.add_neighbour(hub="slipway_debian")
     clone.lock()
 
     result = clone.build("linux_amd64")
 
     assert result.returncode != 0
-    assert 'two sets of Debian packages are named "slipway_debian"\n  Why: slipway and neighbour both' in result.stderr
+    assert 'two locks of Debian packages are named "slipway_debian"\n  Why: slipway and neighbour both' in result.stderr

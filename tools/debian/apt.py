@@ -42,6 +42,9 @@ def _run(argv: Sequence[str | Path], state: Path, *options: str) -> subprocess.C
         f"Dir::State::lists={state}/lists",
         f"Dir::State::status={state}/status",
         f"Dir::Cache={state}/cache",
+        # Images of Debian switch it off, and every call would read all lists again.
+        "Dir::Cache::pkgcache=pkgcache.bin",
+        "Dir::Cache::srcpkgcache=srcpkgcache.bin",
         f"Dir::Log={state}/log",
         # Root would otherwise download as user _apt, who may not write where Bazel wants the files.
         "APT::Sandbox::User=root",
@@ -196,8 +199,8 @@ def _these(packages: Sequence[LockedPackage]) -> str:
     return shown if len(packages) <= 5 else f"{shown} and {len(packages) - 5} more"
 
 
-def resolve(request: Request, architecture: str, state: Path) -> tuple[LockedPackage, ...]:
-    """What apt would install for the request on an empty machine of this architecture.
+def resolve(request: Request, architecture: str, state: Path) -> dict[str, tuple[LockedPackage, ...]]:
+    """What apt would install for each set of the request on an empty machine of this architecture, sorted by name.
 
     Raises:
       DebianError: when a package does not exist or cannot be installed, or the archive cannot be reached.
@@ -222,22 +225,27 @@ def resolve(request: Request, architecture: str, state: Path) -> tuple[LockedPac
         f"Dir::Etc::preferences={state}/none/preferences",
         f"Dir::Etc::preferencesparts={state}/none",
     )
-    apt = shutil.which("apt-get") or "apt-get"
-    updated = _run([apt, "update", "--error-on=any"], state, *options)
+    updated = _run(["apt-get", "update", "--error-on=any"], state, *options)
     if updated.returncode:
         remedy = "See that `apt-get update` works on this machine (network, proxy, mirror), and that the suite exists."
         raise DebianError(what, _complaints(updated), remedy)
+    bases: dict[str, Archive] = {f"{main}/": "main"}
+    if security is not None:
+        bases[f"{security}/"] = "security"
+    return {name: _closure(names, bases, options, state, what) for name, names in request.sets.items()}
+
+
+def _closure(
+    names: Sequence[str], bases: dict[str, Archive], options: Sequence[str], state: Path, what: str
+) -> tuple[LockedPackage, ...]:
     resolved = _run(
-        [apt, "install", "--yes", "--quiet=2", "--no-install-recommends", "--print-uris", *request.packages],
+        ["apt-get", "install", "--yes", "--quiet=2", "--no-install-recommends", "--print-uris", *names],
         state,
         "Acquire::ForceHash=SHA256",
         *options,
     )
     if resolved.returncode:
         raise DebianError(what, _complaints(resolved), "Correct the names in the package list, and run this again.")
-    bases: dict[str, Archive] = {f"{main}/": "main"}
-    if security is not None:
-        bases[f"{security}/"] = "security"
     packages = [_locked(line, bases) for line in resolved.stdout.splitlines() if line.startswith("'")]
     return tuple(sorted(packages, key=lambda package: package.name))
 

@@ -89,6 +89,7 @@ def alternatives(tree: Tree) -> None:
     for link, program in (
         ("usr/bin/awk", "usr/bin/mawk"),
         ("usr/bin/nawk", "usr/bin/mawk"),
+        ("usr/bin/which", "usr/bin/which.debianutils"),
         ("usr/sbin/rmt", "usr/sbin/rmt-tar"),
     ):
         if program in tree:

@@ -8,7 +8,7 @@
     )
     use_repo(debian, "my_debian")
 
-Then `@my_debian//:packages` are the packages for the architecture of the target platform, and
+Then `@my_debian//:NAME` are the packages of the set NAME for the architecture of the target platform, and
 `bazel run @slipway//tools/debian:lock -- --manifest packages.yaml --lock packages.lock.json` writes the lock.
 """
 
@@ -20,7 +20,7 @@ def _debian_impl(module_ctx):
         for packages in module.tags.packages:
             if packages.name in users:
                 fail("""
-two sets of Debian packages are named "{name}"
+two locks of Debian packages are named "{name}"
   Why: {other} and {module} both call debian.packages(name = "{name}"), and repositories need names of their own
   What to do: give the one in your module another name, such as "{module}_debian\"""".format(
                     name = packages.name,
@@ -32,18 +32,18 @@ two sets of Debian packages are named "{name}"
     return module_ctx.extension_metadata(reproducible = True)
 
 _packages = tag_class(
-    doc = "A set of packages that are installed together.",
+    doc = "Sets of packages that are locked together, so that their layers can stand on each other.",
     attrs = {
         "lock": attr.label(
             doc = "What `bazel run @slipway//tools/debian:lock` wrote: a JSON file.",
             mandatory = True,
         ),
         "manifest": attr.label(
-            doc = "The package list, a YAML file: suite, architectures, packages.",
+            doc = "The package list, a YAML file: suite, architectures, sets.",
             mandatory = True,
         ),
         "name": attr.string(
-            doc = "Name of the repository whose `//:packages` are the package files.",
+            doc = "Name of the repository whose `//:NAME` are the package files of the set NAME.",
             mandatory = True,
         ),
     },

@@ -14,7 +14,7 @@ from tools.debian.lockfile import read_lock
 
 
 def main(argv: list[str]) -> int:
-    """Prints the names of the files, one a line, in the order of the lock. Returns 1 when something fails."""
+    """Returns 1 when something fails."""
     parser = argparse.ArgumentParser(prog="fetch", description=__doc__)
     parser.add_argument("--lock", type=Path, required=True)
     parser.add_argument("--architecture", required=True)
@@ -34,8 +34,6 @@ def main(argv: list[str]) -> int:
     except DebianError as error:
         print(error, file=sys.stderr)
         return 1
-    for package in packages:
-        print(package.file_name)
     return 0
 
 

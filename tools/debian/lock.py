@@ -52,15 +52,18 @@ def _check(manifest: Path, lock: Path, renewal: str) -> int:
 
 def _renew(manifest: Path, path: Path, renewal: str) -> None:
     request = read_manifest(manifest)
-    before = _versions(read_lock(path, renewal)) if path.exists() else {}
-    packages = {}
+    before = _versions(_present(path, renewal))
+    packages, sets = {}, {}
     for architecture in request.architectures:
         print(f"{architecture}: asking apt for {request.suite}...", file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="debian-lock-") as state:
-            packages[architecture] = resolve(request, architecture, Path(state))
-        size = sum(package.size for package in packages[architecture])
-        print(f"{architecture}: {len(packages[architecture])} packages, {size / 1e6:.1f} MB", file=sys.stderr)
-    lock = Lock(request, packages)
+            closures = resolve(request, architecture, Path(state))
+        distinct = {package for closure in closures.values() for package in closure}
+        packages[architecture] = tuple(sorted(distinct, key=lambda package: package.name))
+        sets[architecture] = {name: tuple(each.name for each in closure) for name, closure in closures.items()}
+        size = sum(package.size for package in distinct)
+        print(f"{architecture}: {len(distinct)} packages, {size / 1e6:.1f} MB", file=sys.stderr)
+    lock = Lock(request, packages, sets)
     if found := differences(request, lock):
         raise DebianError(
             f"cannot lock {manifest}",
@@ -79,8 +82,17 @@ def _renew(manifest: Path, path: Path, renewal: str) -> None:
     print(f"wrote {path}", file=sys.stderr)
 
 
-def _versions(lock: Lock) -> dict[tuple[str, str], str]:
-    return {(arch, package.name): package.version for arch, packages in lock.packages.items() for package in packages}
+def _present(path: Path, renewal: str) -> Lock | None:
+    """The lock as it is; None where there is none that can be read, since it is about to be written anew."""
+    try:
+        return read_lock(path, renewal)
+    except DebianError:
+        return None
+
+
+def _versions(lock: Lock | None) -> dict[tuple[str, str], str]:
+    packages = lock.packages if lock is not None else {}
+    return {(arch, package.name): package.version for arch, locked in packages.items() for package in locked}
 
 
 def _write(path: Path, text: str) -> None:

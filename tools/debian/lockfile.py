@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from tools.debian.errors import DebianError
 
 Archive = Literal["main", "security"]
 
-FORMAT = 1
+FORMAT = 2
 
 # Debian Policy 5.6.1 and 5.6.12, and what a path inside an archive looks like. A lock is read before anything is
 # fetched, so nothing in it may be taken for an option, a URI of its own, or a path outside the archive.
@@ -18,6 +19,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _VERSION = re.compile(r"[0-9A-Za-z.+:~-]+")
 _PATH = re.compile(r"pool/(?:[A-Za-z0-9+_~][A-Za-z0-9+._~-]*/)*[A-Za-z0-9+][A-Za-z0-9+._~-]*\.deb")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+# A set is a target of Bazel's, and not one of the other words of a package list.
+SET_NAME = r"(?!(?:suite|architectures|sets)$)[a-z][a-z0-9_-]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +31,12 @@ class Request:
     Attributes:
       suite: a release of Debian by its code name ("trixie").
       architectures: by Debian's names ("amd64", "arm64"), sorted.
-      packages: names, sorted.
+      sets: for each set by its name the names of its packages, sorted.
     """
 
     suite: str
     architectures: tuple[str, ...]
-    packages: tuple[str, ...]
+    sets: dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +76,13 @@ class Lock:
 
     Attributes:
       request: the answered request, so that one can tell whether packages.yaml has changed since.
-      packages: for each architecture its packages, sorted by name.
+      packages: for each architecture the packages of all sets, each once, sorted by name.
+      sets: for each architecture, for each set the names of its packages and of what they depend on, sorted.
     """
 
     request: Request
     packages: dict[str, tuple[LockedPackage, ...]]
+    sets: dict[str, dict[str, tuple[str, ...]]]
 
 
 def read_lock(path: Path, renewal: str) -> Lock:
@@ -95,11 +101,16 @@ def read_lock(path: Path, renewal: str) -> Lock:
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']}, and this version of the rules reads {FORMAT}")
         request = content["request"]
+        packages = {
+            architecture: tuple(_package(fields) for fields in packages)
+            for architecture, packages in content["packages"].items()
+        }
         return Lock(
-            Request(request["suite"], tuple(request["architectures"]), tuple(request["packages"])),
+            Request(request["suite"], tuple(request["architectures"]), _sets(request["sets"])),
+            packages,
             {
-                architecture: tuple(_package(fields) for fields in packages)
-                for architecture, packages in content["packages"].items()
+                architecture: _closures(content["sets"][architecture], packages[architecture])
+                for architecture in packages
             },
         )
     except OSError as error:
@@ -126,15 +137,46 @@ def _package(fields: dict[str, Any]) -> LockedPackage:
     return package
 
 
+def _sets(content: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    for name in content:
+        if not re.fullmatch(SET_NAME, name):
+            raise ValueError(f"no set can have the name {name!r}")
+    return {name: tuple(packages) for name, packages in content.items()}
+
+
+def _closures(content: dict[str, list[str]], packages: tuple[LockedPackage, ...]) -> dict[str, tuple[str, ...]]:
+    names = {package.name for package in packages}
+    for name, closure in content.items():
+        if unknown := sorted(set(closure) - names):
+            raise ValueError(f"set {name} has {', '.join(unknown)}, which is not among the packages")
+    return _sets(content)
+
+
 def format_lock(lock: Lock) -> str:
     """The text of a lock: JSON, one package a line, so that a change of version is a change of one line."""
-    blocks = []
-    for architecture, packages in sorted(lock.packages.items()):
-        lines = ",\n".join(f"      {json.dumps(asdict(package))}" for package in packages)
-        blocks.append(f"    {json.dumps(architecture)}: [\n{lines}\n    ]")
-    request = json.dumps(asdict(lock.request))
-    body = ",\n".join(blocks)
-    return f'{{\n  "format": {FORMAT},\n  "request": {request},\n  "packages": {{\n{body}\n  }}\n}}\n'
+    packages = {
+        architecture: _block("[]", (json.dumps(asdict(package)) for package in packages))
+        for architecture, packages in sorted(lock.packages.items())
+    }
+    sets = {
+        architecture: _block("{}", (f"{json.dumps(name)}: {json.dumps(names)}" for name, names in sorted(sets.items())))
+        for architecture, sets in sorted(lock.sets.items())
+    }
+    parts = (
+        f'"format": {FORMAT}',
+        f'"request": {json.dumps(asdict(lock.request))}',
+        f'"sets": {_table(sets)}',
+        f'"packages": {_table(packages)}',
+    )
+    return "{\n" + ",\n".join(f"  {part}" for part in parts) + "\n}\n"
+
+
+def _block(brackets: str, lines: Iterable[str]) -> str:
+    return brackets[0] + "\n" + ",\n".join(f"      {line}" for line in lines) + "\n    " + brackets[1]
+
+
+def _table(blocks: dict[str, str]) -> str:
+    return "{\n" + ",\n".join(f"    {json.dumps(key)}: {block}" for key, block in blocks.items()) + "\n  }"
 
 
 def differences(wanted: Request, lock: Lock) -> list[str]:
@@ -142,14 +184,20 @@ def differences(wanted: Request, lock: Lock) -> list[str]:
     found = []
     if wanted.suite != lock.request.suite:
         found.append(f"the suite is {wanted.suite}, and the lock is for {lock.request.suite}")
-    for kind, now, then in (
-        ("architecture", wanted.architectures, tuple(lock.packages)),
-        ("package", wanted.packages, lock.request.packages),
-    ):
-        found += [f"{kind} {name} is asked for, and is not in the lock" for name in sorted(set(now) - set(then))]
-        found += [f"{kind} {name} is in the lock, and no longer asked for" for name in sorted(set(then) - set(now))]
-    for architecture, packages in sorted(lock.packages.items()):
-        names = {package.name for package in packages}
-        missing = sorted(set(lock.request.packages) - names)
-        found += [f"package {name} is missing from the lock for {architecture}" for name in missing]
+    found += _changes("architecture", wanted.architectures, lock.packages)
+    found += _changes("set", wanted.sets, lock.request.sets)
+    for name in sorted(set(wanted.sets) & set(lock.request.sets)):
+        found += [f"set {name}: {each}" for each in _changes("package", wanted.sets[name], lock.request.sets[name])]
+    for architecture, closures in sorted(lock.sets.items()):
+        for name, packages in sorted(lock.request.sets.items()):
+            missing = sorted(set(packages) - set(closures.get(name, ())))
+            found += [f"set {name}: package {each} is missing from the lock for {architecture}" for each in missing]
     return found
+
+
+def _changes(kind: str, now: Iterable[str], then: Iterable[str]) -> list[str]:
+    new, old = set(now), set(then)
+    return [
+        *(f"{kind} {name} is asked for, and is not in the lock" for name in sorted(new - old)),
+        *(f"{kind} {name} is in the lock, and no longer asked for" for name in sorted(old - new)),
+    ]

@@ -83,8 +83,10 @@ def architecture(debs: Sequence[Deb]) -> str | None:
 def _check_set(debs: Sequence[Deb]) -> None:
     what = "cannot install these Debian packages together"
     names = [deb.name for deb in debs]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise DebianError(what, f"{', '.join(repeated)} is there more than once", "Leave one of them out.")
+    if repeated := next((name for name in sorted(names) if names.count(name) > 1), None):
+        versions = " and ".join(sorted(deb.version for deb in debs if deb.name == repeated))
+        remedy = "Leave one of them out; layers that stand on each other take their packages from one lock."
+        raise DebianError(what, f"{repeated} is there more than once ({versions})", remedy)
     by_architecture = {deb.architecture: deb.name for deb in debs if deb.architecture != "all"}
     if len(by_architecture) > 1:
         why = ", ".join(f"{name} is for {arch}" for arch, name in sorted(by_architecture.items()))
