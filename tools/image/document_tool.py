@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tools.image.documents import (
     config_document,
     describe,
     descriptor_document,
+    index_annotations,
     index_document,
     manifest_document,
     run_parameters,
@@ -91,7 +92,7 @@ def _image(label: str, request: Mapping[str, Any]) -> _Image:
     config = config_document(platform, layers, run)
     annotations = parts[-1].get("settings", {}).get("annotations", {}) if parts else {}
     manifest = manifest_document(config, layers, annotations)
-    descriptor = describe(manifest, OCI_MANIFEST, platform)
+    descriptor = replace(describe(manifest, OCI_MANIFEST, platform), annotations=index_annotations(layers))
     documents = {"config": config, "manifest": manifest}
     outputs: Mapping[str, str] = request["outputs"]
     attestation = None

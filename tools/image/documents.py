@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tools.oci.digest import digest_of
-from tools.oci.manifest import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Platform
+from tools.oci.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER_ZSTD, OCI_MANIFEST, Descriptor, Platform
 
 # The one time that reproducible images have: readers of a history expect a time in each entry.
 _EPOCH = "1970-01-01T00:00:00Z"
@@ -131,6 +131,16 @@ def index_document(manifests: Sequence[Descriptor], annotations: Mapping[str, st
         {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [manifest.to_json() for manifest in manifests]}
         | _annotated(annotations)
     )
+
+
+def index_annotations(layers: Sequence[Layer]) -> dict[str, str]:
+    """What an index says of an image with these layers beside its platform.
+
+    skopeo and podman look for images with zstd layers by this annotation. One that lacks it they want to add, and so
+    cannot copy the index as it is.
+    """
+    has_zstd = any(layer.descriptor.media_type == OCI_LAYER_ZSTD for layer in layers)
+    return {"io.github.containers.compression.zstd": "true"} if has_zstd else {}
 
 
 def _annotated(annotations: Mapping[str, str]) -> dict[str, Any]:
