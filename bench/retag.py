@@ -27,7 +27,7 @@ from tools.oci.reference import Repository
 COMMITS = ("0123456789abcdef0123456789abcdef01234567", "89abcdef0123456789abcdef0123456789abcdef")
 """Two commits whose images differ, released in turn: so `latest` has to move each time."""
 
-MAX_REQUESTS, MAX_ROUND_TRIPS, MAX_ADDED_SECONDS = 11, 6, 0.3
+MAX_REQUESTS, MAX_ROUND_TRIPS, MAX_ADDED_SECONDS = 15, 6, 0.3
 
 
 @dataclass(frozen=True, slots=True)
