@@ -424,7 +424,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS, help="who is measured beside us (all)")
     parser.add_argument("--synthetic", type=int, default=1000, help="apps that are only analysed (%(default)s)")
     parser.add_argument("--big", type=int, default=512, help="MiB of one large file in a layer (%(default)s)")
-    parser.add_argument("--push", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     folder = test_cache().parent / "bench"
     report = Report()
@@ -445,7 +444,7 @@ def main(arguments: list[str]) -> int:
         if "push" in options.scenario:
             others = {"crane": Crane(), "skopeo": Skopeo(folder)}
             chosen = [pusher for name, pusher in others.items() if name in options.peers]
-            measure_pushes(bench, [SlipwayPush(options.push.absolute()), *chosen])
+            measure_pushes(bench, [SlipwayPush(), *chosen])
         if "analysis" in options.scenario:
             measure_analysis(bench, options.synthetic)
     print(report)

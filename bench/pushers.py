@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from bench import push_all
 from bench.builders import APART, entered, run
 from tests.support.workspace import clean_environment
 
@@ -30,16 +33,15 @@ class Pusher(ABC):
 
 
 class SlipwayPush(Pusher):
-    """tools/oci, all images in one process."""
+    """tools/oci, all images in one process, started as //release is: Python itself and a search path."""
 
     name = "slipway"
 
-    def __init__(self, program: Path) -> None:
-        self._program = program
-
     def push(self, registry: str, layouts: Mapping[str, Path]) -> None:
         images = [f"{repository}={layout}" for repository, layout in layouts.items()]
-        run([str(self._program), registry, TAG, *images], env=clean_environment())
+        # Python itself, where `python3` is the shim of a version manager, which would be measured instead of us.
+        command = [os.path.realpath(sys.executable), push_all.__file__, registry, TAG, *images]
+        run(command, env={**clean_environment(), "PYTHONPATH": os.pathsep.join(sys.path)})
 
 
 class Crane(Pusher):
