@@ -48,7 +48,9 @@ def test_skopeo_crane_and_oras_push_a_layout_and_find_its_digest(app: str, regis
     run("oras", "copy", "--from-oci-layout", "--to-plain-http", f"{layout(app)}@{digest}", f"{target}:oras")
     for tag in ("skopeo", "crane", "oras"):
         assert run("crane", "digest", "--insecure", f"{target}:{tag}") == digest
-    run("crane", "validate", "--insecure", "--remote", f"{target}:crane")
+    if app != "hello_web":  # crane's validation knows neither zstd nor layers of attestations.
+        for platform in PLATFORMS:
+            run("crane", "validate", "--insecure", "--remote", f"{target}@{Built(app).image(platform).digest}")
 
 
 @pytest.mark.parametrize("app", APPS)
