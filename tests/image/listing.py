@@ -1,15 +1,25 @@
 """Layers as people read them: one JSON object a line for each entry of the archive."""
 
+import gzip
 import hashlib
 import json
 import tarfile
 from typing import IO
 
+import zstandard
+
 
 def listing(blob: IO[bytes]) -> str:
     """The entries of a compressed layer, in the order of the archive."""
     lines = []
-    with tarfile.open(fileobj=blob, mode="r:gz") as archive:
+    zstd = blob.read(4) == zstandard.FRAME_HEADER
+    blob.seek(0)
+    plain = (
+        zstandard.ZstdDecompressor().stream_reader(blob, read_across_frames=True)
+        if zstd
+        else gzip.GzipFile(fileobj=blob)
+    )
+    with plain, tarfile.open(fileobj=plain, mode="r|") as archive:
         for member in archive:
             entry: dict[str, object] = {
                 "name": member.name,

@@ -53,14 +53,14 @@ class Compression:
 
 COMPRESSIONS = {
     "gzip": Compression("application/vnd.oci.image.layer.v1.tar+gzip", 1 << 20, _gzip),
-    "zstd": Compression("application/vnd.oci.image.layer.v1.tar+zstd", 1 << 20, _zstd),
+    "zstd": Compression("application/vnd.oci.image.layer.v1.tar+zstd", 2 << 20, _zstd),
 }
 
 
 class CompressedWriter:
     """A write-only stream that compresses into `out`, hashing both what goes in and what comes out.
 
-    Holds at most two blocks a thread in memory. Use as a context manager; the digests are final after it.
+    Holds at most one block a thread in memory, and three more. Use as a context manager: only then are digests final.
 
     Attributes:
       content_digest: "sha256:..." of the uncompressed bytes: the diffID of a layer (OCI image-spec, config.md).
@@ -78,7 +78,7 @@ class CompressedWriter:
         self._buffer = bytearray()
         self._content_hash = hashlib.sha256()
         self._hash = hashlib.sha256()
-        self._submitted = 0
+        self.content_size = 0
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -88,7 +88,7 @@ class CompressedWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is None:
-            if self._buffer or not self._submitted:
+            if self._buffer or not self.content_size:
                 self._submit(bytes(self._buffer))
             while self._waiting:
                 self._drain()
@@ -99,14 +99,11 @@ class CompressedWriter:
         return f"sha256:{self._content_hash.hexdigest()}"
 
     @property
-    def content_size(self) -> int:
-        return self._submitted + len(self._buffer)
-
-    @property
     def digest(self) -> str:
         return f"sha256:{self._hash.hexdigest()}"
 
     def write(self, data: bytes) -> None:
+        self.content_size += len(data)
         self._buffer += data
         while len(self._buffer) >= self._compression.block:
             self._submit(bytes(self._buffer[: self._compression.block]))
@@ -114,9 +111,8 @@ class CompressedWriter:
 
     def _submit(self, block: bytes) -> None:
         self._content_hash.update(block)
-        self._submitted += len(block)
         self._waiting.append(self._pool.submit(self._compression.compress, block))
-        if len(self._waiting) > 2 * self._threads:
+        if len(self._waiting) > self._threads + 1:
             self._drain()
 
     def _drain(self) -> None:
