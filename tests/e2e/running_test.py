@@ -129,6 +129,12 @@ def test_a_c_program_runs_from_scratch_on_both_platforms(workspace: Workspace, e
 
 
 @pytest.mark.parametrize("platform", ARCHITECTURES)
+def test_a_script_finds_its_shell_and_its_data(workspace: Workspace, engine: Engine, platform: str) -> None:
+    run = "//tests/image/binaries:shell_image_run"
+    assert bazel_run(workspace, engine, run, DOCKER_DEFAULT_PLATFORM=platform).stdout == "many words\n"
+
+
+@pytest.mark.parametrize("platform", ARCHITECTURES)
 def test_the_web_app_answers_and_ends_when_it_is_asked_to(workspace: Workspace, engine: Engine, platform: str) -> None:
     bazel_run(workspace, engine, "//apps/hello_web:hello_web_image_load", "--platform", platform)
     container = engine.docker(

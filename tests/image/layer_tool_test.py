@@ -11,12 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.image.content import ELF, arguments, file
 from tools.image.layer_tool import main
-
-ELF = {
-    "amd64": b"\x7fELF\x02\x01\x01" + bytes(9) + (2).to_bytes(2, "little") + (62).to_bytes(2, "little") + bytes(44),
-    "arm64": b"\x7fELF\x02\x01\x01" + bytes(9) + (2).to_bytes(2, "little") + (183).to_bytes(2, "little") + bytes(44),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +27,6 @@ class Written:
         return [entry["path"] for entry in self.entries]
 
 
-def arguments(folder: Path, items: Sequence[Mapping[str, str]], *options: str) -> list[str]:
-    places = [f"--{name}={folder / name}" for name in ("blob", "listing", "metadata")]
-    return [*places, "--created-by=test", *options, *(json.dumps({"origin": "//test", **item}) for item in items)]
-
-
 def write(folder: Path, *items: Mapping[str, str], options: Sequence[str] = ()) -> Written:
     assert main(arguments(folder, items, *options)) == 0
     return written(folder)
@@ -44,12 +35,6 @@ def write(folder: Path, *items: Mapping[str, str], options: Sequence[str] = ()) 
 def written(folder: Path) -> Written:
     lines = (folder / "listing").read_text(encoding="utf-8").splitlines()
     return Written(json.loads((folder / "metadata").read_text()), [json.loads(line) for line in lines])
-
-
-def file(path: Path, content: bytes = b"content\n") -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return str(path)
 
 
 def test_content_says_what_is_executable_and_a_line_may_say_otherwise(tmp_path: Path) -> None:
