@@ -240,7 +240,7 @@ def test_the_output_base_is_read_off_the_running_binarys_path(tmp_path: Path) ->
     assert output_base_of(source) is None
 
 
-def test_what_our_own_start_added_to_the_environment_is_not_handed_on() -> None:
+def test_what_our_own_start_added_to_the_environment_and_the_signers_password_are_not_handed_on() -> None:
     ours = "/out/release.runfiles"
     environment = {
         "HOME": "/home/me",
@@ -248,6 +248,7 @@ def test_what_our_own_start_added_to_the_environment_is_not_handed_on() -> None:
         "PYTHONSAFEPATH": "1",
         "RUNFILES_DIR": ours,
         "BUILD_WORKSPACE_DIRECTORY": "/work",
+        "COSIGN_PASSWORD": "hidden",
     }
     assert clean_environment(environment) == {"HOME": "/home/me", "PYTHONPATH": "/home/me/python"}
     assert clean_environment({"PYTHONPATH": ours}) == {}
