@@ -2,25 +2,35 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 from tools.oci.blobs import FileBlobs
 from tools.oci.client import RegistryClient
 from tools.oci.manifest import Descriptor
+from tools.oci.parallel import run_all
 from tools.oci.publication import push_index
 from tools.oci.reference import Repository
-from tools.oci.tags import TagPolicy, write_tag
+from tools.oci.tags import TagPolicy, read_tag, write_tag
 
 
 def main() -> None:
     """Arguments: the registry, a tag, and REPOSITORY=LAYOUT for each image."""
     registry, tag, *images = sys.argv[1:]
+    built = {path: _read_layout(Path(layout)) for path, _, layout in (image.partition("=") for image in images)}
+    references = [Repository(registry, path).tag(tag) for path in built]
     with RegistryClient(registry) as client:
-        for path, _, layout in (image.partition("=") for image in images):
-            repository = Repository(registry, path)
-            report = push_index(client, repository, *_read_layout(Path(layout)))
-            # As others do: a tag that names something else is moved, and is not read again.
-            write_tag(client, repository.tag(tag), report.manifest, policy=TagPolicy.OVERWRITE, verify=False)
+        states = run_all(
+            [partial(read_tag, client, reference, likely=True) for reference in references],
+            at_once=client.max_connections,
+        )
+        # A tag that names the index says that all of it is there, as crane takes it.
+        for state, (index, blobs) in zip(states, built.values(), strict=True):
+            if state.digest != index.digest:
+                report = push_index(client, state.reference.repository, index, blobs)
+                write_tag(
+                    client, state.reference, report.manifest, policy=TagPolicy.OVERWRITE, state=state, verify=False
+                )
 
 
 def _read_layout(folder: Path) -> tuple[Descriptor, FileBlobs]:
