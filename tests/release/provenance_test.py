@@ -512,6 +512,31 @@ def test_cosign_accepts_what_was_signed_and_refuses_it_by_another_key(
     assert (tmp_path / "cosign-calls").read_text().splitlines()[0].startswith("attest-blob ")
 
 
+def test_what_cosign_itself_has_put_there_stays_and_ours_survives_what_it_puts_there_later(
+    signing: House, keys: Path, tmp_path: Path
+) -> None:
+    def attest() -> None:
+        (tmp_path / "predicate.json").write_text(json.dumps({"buildDefinition": {}, "runDetails": {}}))
+        offline = ["--use-signing-config=false", "--tlog-upload=false", "--allow-http-registry"]
+        what = ["--type=slsaprovenance1", f"--predicate={tmp_path}/predicate.json", f"--key={keys}/theirs.key"]
+        reference = str(signing.direct.digest(signing.shelf.image.digest))
+        done = cosign("attest", *offline, *what, reference, password=PASSWORD)
+        assert done.returncode == 0, done.stderr
+
+    signing.publish(signing.shelf.image, COMMIT)
+    attest()
+    assert verify(signing, keys / "ours.pub").returncode != 0
+    signing.release("v1.0.0")
+    attest()
+    assert len(signing.provenance()) == 3
+    for key in ("ours.pub", "theirs.pub"):
+        accepted = verify(signing, keys / key)
+        assert accepted.returncode == 0, accepted.stderr
+    record = signing.release("v1.0.1")
+    assert record.provenance is not None
+    assert record.provenance.step is Step.ALREADY
+
+
 def test_what_is_signed_is_not_signed_again(signing: House, proxy: FaultProxy, tmp_path: Path) -> None:
     signing.release("v1.0.0")
     proxy.forget_requests()
