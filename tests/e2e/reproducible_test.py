@@ -54,7 +54,7 @@ def test_another_path_user_umask_time_zone_and_compilation_mode_give_the_same_di
             check=False,
         )
 
-    theirs = {}
+    theirs: dict[str, Any] = {}
     try:
         for apps, options in ((ANY_MODE, ["--compilation_mode=opt"]), (ONE_MODE, [])):
             # Not by the disk cache of the workspace, nor by workers.

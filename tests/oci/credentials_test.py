@@ -102,7 +102,7 @@ def test_without_the_variable_the_home_folder_counts(tmp_path: Path, monkeypatch
 
 def test_without_home_either_the_user_s_folder_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DOCKER_CONFIG")
-    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("HOME", raising=False)
     assert default_config() == Path(pwd.getpwuid(os.getuid()).pw_dir) / ".docker" / "config.json"
 
 
