@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.releasing import program
 from tests.support.engine import Engine, docker_engine
 from tests.support.registry import LocalRegistry
 from tests.support.sibling import sibling
@@ -73,10 +72,7 @@ def engine() -> Iterator[Engine]:
 
 def test_every_command_of_the_guide_does_what_it_says(folder: Workspace, engine: Engine, tmp_path: Path) -> None:
     with LocalRegistry(tmp_path / "registry") as registry:
-        options = f"{shlex.join(folder.startup_options)} --bazelrc={folder.path}/user.bazelrc"
-        # With the PATH that does not lead here, since bazelw would look for a `bazel` on it.
-        path = shlex.quote(folder.environment["PATH"])
-        program(tmp_path / "bin" / "bazel", f'PATH={path} exec {shlex.quote(bazel_program())} {options} "$@"')
+        make_bazel(folder, tmp_path / "bin" / "bazel")
         environment = {
             **folder.environment,
             **IDENTITY,
@@ -88,6 +84,16 @@ def test_every_command_of_the_guide_does_what_it_says(folder: Workspace, engine:
                 write(folder.path, step)
             else:
                 check(step, folder.path, environment)
+
+
+def make_bazel(folder: Workspace, path: Path) -> None:
+    """The program that the guide calls `bazel`: the tests' own, with their caches."""
+    options = f"{shlex.join(folder.startup_options)} --bazelrc={folder.path}/user.bazelrc"
+    # With the PATH that does not lead here, since bazelw would look for a `bazel` on it.
+    search_path = shlex.quote(folder.environment["PATH"])
+    path.parent.mkdir()
+    path.write_text(f'#!/bin/sh\nPATH={search_path} exec {shlex.quote(bazel_program())} {options} "$@"\n')
+    path.chmod(0o755)
 
 
 def write(folder: Path, file: File) -> None:
