@@ -118,10 +118,13 @@ def test_an_error_while_writing_passes_and_leaves_no_thread() -> None:
     assert threading.active_count() == before
 
 
-def test_an_error_of_what_is_written_to_passes() -> None:
-    class Full(io.BytesIO):
-        def write(self, data: object) -> int:
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space left"), CompressedWriter(Full(), GZIP, 2) as stream:
-        stream.write(bytes(9 * GZIP.block))
+@pytest.mark.parametrize("size", [9 * GZIP.block, 1], ids=["while writing", "at the end"])
+def test_a_full_disk_is_told_of_and_leaves_no_thread(size: int) -> None:
+    before = threading.active_count()
+    with (
+        pytest.raises(OSError, match="No space left"),
+        open("/dev/full", "wb", buffering=0) as disk,
+        CompressedWriter(disk, GZIP, 2) as stream,
+    ):
+        stream.write(bytes(size))
+    assert threading.active_count() == before

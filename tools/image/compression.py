@@ -78,7 +78,7 @@ class CompressedWriter:
         self._buffer = bytearray()
         self._content_hash = hashlib.sha256()
         self._hash = hashlib.sha256()
-        self.content_size = 0
+        self._submitted = 0
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -87,30 +87,37 @@ class CompressedWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
-            if self._buffer or not self.content_size:
-                self._submit(bytes(self._buffer))
-            while self._waiting:
-                self._drain()
-        self._pool.shutdown(cancel_futures=True)
+        try:
+            if error is None:
+                if self._buffer or not self._submitted:
+                    self._submit()
+                while self._waiting:
+                    self._drain()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
 
     @property
     def content_digest(self) -> str:
         return f"sha256:{self._content_hash.hexdigest()}"
 
     @property
+    def content_size(self) -> int:
+        return self._submitted + len(self._buffer)
+
+    @property
     def digest(self) -> str:
         return f"sha256:{self._hash.hexdigest()}"
 
     def write(self, data: bytes) -> None:
-        self.content_size += len(data)
         self._buffer += data
         while len(self._buffer) >= self._compression.block:
-            self._submit(bytes(self._buffer[: self._compression.block]))
-            del self._buffer[: self._compression.block]
+            self._submit()
 
-    def _submit(self, block: bytes) -> None:
+    def _submit(self) -> None:
+        block = bytes(self._buffer[: self._compression.block])
+        del self._buffer[: self._compression.block]
         self._content_hash.update(block)
+        self._submitted += len(block)
         self._waiting.append(self._pool.submit(self._compression.compress, block))
         if len(self._waiting) > self._threads + 1:
             self._drain()
