@@ -57,7 +57,7 @@ def test_the_lock_has_every_package_with_hash_extras_and_marker_and_no_index(pro
     assert "://" not in text
     assert str(project.root) not in text
     assert changes == ["+ app==1.0", "+ click==1.1", "+ colorama==1.0", "+ speedup==1.0", "+ web[fast]==2.0"]
-    check(project.source, project.lock)
+    check(project.source, project.lock, "bazel run //:lock")
 
 
 def test_versions_that_still_fit_are_kept_unless_newer_ones_are_asked_for(project: Project) -> None:
@@ -131,7 +131,7 @@ def test_the_check_says_what_to_do_and_writes_nothing(
     error = capsys.readouterr().err
     assert "requirements.txt is out of step with requirements.in" in error
     assert "requirements.in:1 asks for click, and the lock has nothing" in error
-    assert "What to do: renew the lock" in error
+    assert "What to do: renew the lock and commit it with the .in file: bazel run //:lock" in error
     assert project.lock.read_text() == f"app==1.0 {HASH}\n"
 
 

@@ -135,15 +135,15 @@ def _failure(pin: Pin, target: Target, python: str, output: str) -> PipError:
     words = [*retries[-1:], *(line for line in lines if not line.startswith(_RETRY))][-_LINES_SHOWN:]
     if "DO NOT MATCH THE HASHES" in output:
         remedy = (
-            "somebody changed the file or the lock. If the index is to be trusted, renew the lock:"
-            " bazel run //tools/pip:lock"
+            "somebody changed the file or the lock. If the index is to be trusted, renew the lock by the command"
+            " at its head"
         )
     elif _UNREACHABLE.search(output):
         remedy = "make the index of `python3 -m pip config list` reachable (PIP_INDEX_URL, proxy, certificates)"
     else:
         remedy = (
             "see that the index of `python3 -m pip config list` answers and has a wheel for this platform whose hash"
-            " is in the lock; if not, ask in the .in file for one that has, and run: bazel run //tools/pip:lock"
+            " is in the lock; if not, ask in the .in file for one that has, and run the command at the head of the lock"
         )
     return PipError(
         f"{pin.place}: no wheel of {pin.name} {pin.version} for {target}, CPython {python}",
@@ -174,7 +174,7 @@ def _needs(pin: Pin, requires: Iterable[Requirement], target: Target, pins: Iter
             raise PipError(
                 f"{pin.place}: {pin.name} {pin.version} needs {name} on {target}, which the lock does not have",
                 "its METADATA says Requires-Dist: " + ", ".join(str(each) for each in requires if _name(each) == name),
-                "renew the lock: bazel run //tools/pip:lock",
+                "renew the lock by the command at its head",
             )
         missing = extras - set(locked[name].extras)
         if missing:

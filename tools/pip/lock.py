@@ -89,14 +89,14 @@ def _changes(before: Iterable[Pin], after: Iterable[Pin]) -> list[str]:
     return changes
 
 
-def check(source: Path, lock: Path) -> None:
-    """Raises PipError where `lock` was not made from `source` as it is now."""
+def check(source: Path, lock: Path, command: str) -> None:
+    """Raises PipError where `lock` was not made from `source` as it is now; `command` renews it."""
     differences = out_of_step(source.read_text(encoding="utf-8"), source.name, read_pins(lock))
     if differences:
         raise PipError(
             f"{lock.name} is out of step with {source.name}",
             "; ".join(differences),
-            "renew the lock and commit it with the .in file: bazel run //tools/pip:lock",
+            f"renew the lock and commit it with the .in file: {command}",
         )
 
 
@@ -184,7 +184,7 @@ def main(arguments: list[str]) -> int:
     source, lock = root / source_name, root / lock_name
     try:
         if options == ["--check"]:
-            check(source, lock)
+            check(source, lock, command)
         else:
             changes = renew(source, lock, command, options)
             print("\n".join(changes) or f"{lock_name} stays as it is", file=sys.stderr)

@@ -17,7 +17,7 @@ from pip._vendor.packaging.utils import canonicalize_name
 from tools.pip.errors import PipError
 from tools.pip.targets import Target
 
-_RENEW = "renew the lock from its .in file: bazel run //tools/pip:lock"
+_RENEW = "renew the lock from its .in file, by the command at its head"
 _HASH = re.compile(r"--hash=(sha256:[0-9a-f]{64})")
 _KERNEL = re.compile(r"\b(platform_release|platform_version|platform\.version|os\.uname)\b")
 
