@@ -50,9 +50,9 @@ class Ledger:
         """`column` as a multiple of `other`, within each round that has both."""
         return self._pairs((row, column), (row, other), lambda mine, theirs: mine / theirs)
 
-    def added(self, row: str, other: str, column: str) -> Sample | None:
-        """How much more `row` is than `other`, within each round."""
-        return self._pairs((row, column), (other, column), lambda mine, theirs: mine - theirs)
+    def added(self, mine: tuple[str, str], other: tuple[str, str]) -> Sample | None:
+        """How much more one cell (row, column) is than another, within each round."""
+        return self._pairs(mine, other, lambda mine, theirs: mine - theirs)
 
     def rows(self) -> list[str]:
         """In the order in which they were first written."""

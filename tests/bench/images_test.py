@@ -22,6 +22,7 @@ def test_every_scenario_is_measured_and_every_target_judged(capsys: pytest.Captu
     assert 0 < int(spawned["W2 wheel edit"]) < int(spawned["W2 cold"])
     assert "met" in rows["W2 first push: at most 1.02 times the distinct bytes"]
     assert "met" in rows["W2 push after an edit: the changed blobs and manifests, and headers of at most 500 bytes"]
+    assert "W2 one-line edit: at most 0.35 s more than Bazel's own no-op" in rows
     assert "analysis of 3 apps for two platforms: at most 1.5 times the py_binaries alone" in rows
 
 

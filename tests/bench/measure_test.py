@@ -26,7 +26,7 @@ def test_a_round_without_the_other_counts_for_neither_ratio_nor_difference() -> 
     ledger.add("cold", "theirs", 1, 2)
     ledger.add("no-op", "ours", 0, 1)
     assert str(ledger.ratio("cold", "ours", "theirs")) == "4.00 (n=1)"
-    assert str(ledger.added("cold", "no-op", "ours")) == "3.00 (n=1)"
+    assert str(ledger.added(("cold", "ours"), ("no-op", "ours"))) == "3.00 (n=1)"
     assert ledger.ratio("no-op", "ours", "theirs") is None
 
 
