@@ -26,6 +26,7 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "gzip in two members": lambda data: gzip.compress(data[:700]) + gzip.compress(data[700:]) + bytes(512),
     "xz": lzma.compress,
     "zstd": zstandard.compress,
+    "zstd by pzstd": lambda data: b"\x50\x2a\x4d\x18\4\0\0\0meta" + zstandard.compress(data),
     "zstd in two frames": lambda data: zstandard.compress(data[:700]) + zstandard.compress(data[700:]),
 }
 

@@ -127,10 +127,16 @@ def _decompress(source: IO[bytes], make: Callable[[], _Decompressor], plain: IO[
         raise EOFError("it ends too early")
 
 
+def _zstd() -> _Decompressor:
+    return zstandard.ZstdDecompressor().decompressobj()
+
+
 _DECOMPRESSORS: dict[bytes, Callable[[], _Decompressor]] = {
     b"\x1f\x8b": partial(zlib.decompressobj, zlib.MAX_WBITS | 16),
     b"\xfd7zXZ\0": lzma.LZMADecompressor,
-    b"\x28\xb5\x2f\xfd": lambda: zstandard.ZstdDecompressor().decompressobj(),
+    b"\x28\xb5\x2f\xfd": _zstd,
+    # A frame that says something else comes first in what pzstd writes.
+    **{bytes([first]) + b"\x2a\x4d\x18": _zstd for first in range(0x50, 0x60)},
 }
 
 
