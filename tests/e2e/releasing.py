@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.support.registry import LocalRegistry, Logged
 from tests.support.tools import tool
-from tests.support.workspace import Workspace, bazel_program
+from tests.support.workspace import Workspace, bazel_program, home
 
 APP = "hello_python"
 PLATFORMS = ("linux/amd64", "linux/arm64")
@@ -142,7 +142,9 @@ def skopeo(verb: str, *arguments: str) -> str:
 
 def output(command: Iterable[str], may_fail: bool = False) -> str:
     """What `command` prints; an AssertionError has its error output."""
-    result = subprocess.run(list(command), capture_output=True, text=True, check=False)
+    # Some clients do not start without a home, which a test has none of.
+    environment = {"HOME": str(home()), **os.environ}
+    result = subprocess.run(list(command), capture_output=True, text=True, check=False, env=environment)
     assert may_fail or result.returncode == 0, f"{result.args}: {result.stderr}"
     return result.stdout
 
