@@ -5,10 +5,10 @@ section 2.2: a file is a series of members) or one frame of a zstd file (RFC 887
 layers takes such series. The compressors come as hash-pinned wheels, so every machine has the same ones; they release
 the interpreter lock, so threads help.
 
-Chosen by `bazel run //bench:compression`: libdeflate at level 5 makes what gzip -6 makes, to 0.4 %, in less than a third
-of the time. Its level 3 would take a fifth less, for 3 % more to push and pull each time; isal is several times as fast,
-but its bytes depend on the CPU. zstd at level 3 makes 4 % less in half the time of libdeflate; frames of 2 MiB cost 1 %
-more than those of 8 MiB, and half the memory.
+Chosen by `bazel run //bench:compression`: libdeflate at level 5 makes what gzip -6 makes, to 0.4 %, in less than a
+third of the time. Its level 3 would take a fifth less, for 3 % more to push and pull each time; isal is several times
+as fast, but its bytes depend on the CPU. zstd at level 3 makes 4 % less in half the time of libdeflate; frames of 2
+MiB cost 1 % more than those of 8 MiB, and half the memory.
 """
 
 import hashlib
