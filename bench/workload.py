@@ -46,6 +46,8 @@ BAZELRC = """common --lockfile_mode=off
 common --incompatible_strict_action_env
 common --incompatible_default_to_explicit_init_py
 common --noshow_progress --color=no --show_result=0
+# A module that lies in /tmp is seen by sandboxed actions too.
+build --noincompatible_sandbox_hermetic_tmp
 """
 
 BUILD = """load("@slipway//tools/image:defs.bzl", "image_index")

@@ -8,6 +8,7 @@ the entries lives, and is gone with the last one, however the process ends.
 import io
 import lzma
 import os
+import sys
 import tarfile
 import tempfile
 import zlib
@@ -16,8 +17,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, Protocol
-
-import zstandard
 
 from tools.image.entries import Entry, LayerError, checked_path
 from tools.image.tar_header import BLOCK
@@ -105,7 +104,10 @@ def _plain(path: Path, origin: str) -> _Archive:
     plain = _Archive(tempfile.TemporaryFile())  # noqa: SIM115
     try:
         _decompress(source.file, make, plain.file)
-    except (EOFError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
+    except ModuleNotFoundError:
+        # Only the tool for zstd brings the library: see LAYER_TOOL_ATTRS in private/layer.bzl.
+        raise _unreadable(origin, "zstd compressed it, and its name does not say so. Call it .tar.zst") from None
+    except _damage() as error:
         raise _unreadable(origin, f"its compression is damaged: {error}") from error
     plain.file.seek(0)
     return plain
@@ -127,7 +129,15 @@ def _decompress(source: IO[bytes], make: Callable[[], _Decompressor], plain: IO[
         raise EOFError("it ends too early")
 
 
+def _damage() -> tuple[type[Exception], ...]:
+    """What decompressors raise for bytes that make no sense to them."""
+    zstd = sys.modules.get("zstandard")
+    return (EOFError, lzma.LZMAError, zlib.error, *([zstd.ZstdError] if zstd else []))
+
+
 def _zstd() -> _Decompressor:
+    import zstandard
+
     return zstandard.ZstdDecompressor().decompressobj()
 
 

@@ -8,7 +8,7 @@ from tools.oci.manifest import Descriptor, ImageIndex, ImageManifest, Platform, 
 
 
 def read_built_index(folder: Path) -> tuple[Descriptor, FileBlobs]:
-    """What names a built index, and its blobs by digest, out of the folder that `image_files` (runnable.bzl) makes."""
+    """What names a built index, and its blobs by digest, out of the folder that runnable.bzl makes."""
     names = json.loads((folder / "blobs.json").read_bytes())
     blobs = FileBlobs({digest: folder / "blobs" / name for digest, name in names.items()})
     return Descriptor.from_json(json.loads((folder / "descriptor.json").read_bytes())), blobs

@@ -19,10 +19,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import deflate
-import zstandard
 
 _local = threading.local()
 
@@ -33,12 +32,15 @@ def _gzip(block: bytes) -> bytes:
 
 def _zstd(block: bytes) -> bytes:
     # A compressor serves one thread at a time, and takes a while to make.
-    compressor: zstandard.ZstdCompressor | None = getattr(_local, "zstd", None)
+    compressor: Any = getattr(_local, "zstd", None)
     if compressor is None:
+        # Here, since most builds have no use for it: unpacked for every Python it is larger than all other tools.
+        import zstandard
+
         # The digest of the layer covers its content, so a checksum of each frame would tell nothing new.
         compressor = zstandard.ZstdCompressor(3, write_checksum=False, write_content_size=True, write_dict_id=False)
         _local.zstd = compressor
-    return compressor.compress(block)
+    return bytes(compressor.compress(block))
 
 
 @dataclass(frozen=True, slots=True)

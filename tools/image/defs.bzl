@@ -20,10 +20,8 @@ load("//tools/image/private:image_repro_test.bzl", _image_repro_test = "image_re
 load("//tools/image/private:image_size_test.bzl", _image_size_test = "image_size_test")
 load("//tools/image/private:image_test.bzl", _image_test = "image_test")
 load("//tools/image/private:layer.bzl", _image_layer = "image_layer")
-load("//tools/image/private:load.bzl", _image_load = "image_load")
 load("//tools/image/private:providers.bzl", _ImageIndexInfo = "ImageIndexInfo", _ImageInfo = "ImageInfo", _LayerInfo = "LayerInfo", _LayersInfo = "LayersInfo")
-load("//tools/image/private:push.bzl", _image_push = "image_push")
-load("//tools/image/private:run.bzl", _image_run = "image_run")
+load("//tools/image/private:runnable.bzl", _image_load = "image_load", _image_push = "image_push", _image_run = "image_run")
 
 ImageIndexInfo = _ImageIndexInfo
 ImageInfo = _ImageInfo

@@ -32,7 +32,3 @@ def main(folder: Path, platform: str | None, tag: str) -> None:
         raise click.ClickException(str(error)) from None
     click.echo(f"Loaded {tag} ({wanted}), {sent / 1e6:.1f} MB of layers sent", err=True)
     click.echo(image.config.digest)
-
-
-if __name__ == "__main__":
-    main()

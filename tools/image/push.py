@@ -70,7 +70,3 @@ def _exit_code(error: OciError) -> int:
         if isinstance(error, kind):
             return code
     return 1
-
-
-if __name__ == "__main__":
-    main()

@@ -10,12 +10,13 @@ from tools.oci.errors import OciError
 from tools.oci.manifest import Platform
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Loads the image and becomes `docker run`.
 
     Not a click program: every argument of the user is the container's own, `--help` as well. Before them stand those of
     the target: `--image=FOLDER`, `--tag=TAG`, options of `docker run`, and `--`.
     """
+    arguments = sys.argv[1:]
     end = arguments.index("--")
     (folder, tag), options = (argument.partition("=")[2] for argument in arguments[:2]), arguments[2:end]
     try:
@@ -35,6 +36,3 @@ def main(arguments: list[str]) -> None:
     except FileNotFoundError:
         sys.exit(f"Error: cannot run {tag}: there is no docker on PATH. Install Docker's command line.")
 
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,6 +1,6 @@
 """The rule for an image index: one image, configured for each of several platforms, and all documents of them."""
 
-load("//tools/image/private:layer.bzl", "WORKER")
+load("//tools/image/private:layer.bzl", "WORKER", "WORKER_ENV")
 load("//tools/image/private:providers.bzl", "ImageIndexInfo", "ImageInfo")
 load("//tools/platforms:defs.bzl", "image_platforms_transition")
 
@@ -57,6 +57,7 @@ def _image_index_impl(ctx):
     ctx.actions.run(
         executable = ctx.executable._document_tool,
         arguments = [args],
+        env = WORKER_ENV,
         # Facts only: no blob is opened.
         inputs = depset(facts),
         outputs = [index, descriptor, blob_map] + [file for each in outputs.values() for file in each.values()],
@@ -140,6 +141,7 @@ def _layout(ctx, form, output, descriptor, blob_map, blobs_by_name):
     ctx.actions.run(
         executable = ctx.executable._document_tool,
         arguments = [args],
+        env = WORKER_ENV,
         inputs = [descriptor, blob_map] + blobs_by_name.values(),
         outputs = [output],
         execution_requirements = WORKER,

@@ -10,7 +10,16 @@ LAYER_TOOL_ATTRS = {
         cfg = "exec",
         executable = True,
     ),
+    "_zstd_layer_tool": attr.label(
+        default = "//tools/image:zstd_layer_tool",
+        cfg = "exec",
+        executable = True,
+    ),
 }
+
+# What a persistent worker runs in. It is not sandboxed: Python would write its bytecode beside the libraries that the
+# build has unpacked, and the next build would see other files than it has made.
+WORKER_ENV = {"PYTHONDONTWRITEBYTECODE": "1"}
 
 # Tools that read their arguments from files and stay for the next action: starting Python takes longer than most layers.
 WORKER = {
@@ -69,6 +78,7 @@ def write_layer(ctx, *, name, created_by, lines, inputs, architecture, files = [
         files = tuple(files),
         inputs = depset(inputs + files),
         lines = tuple(lines),
+        needs_zstd = compression == "zstd" or any([file.extension == "zst" for file in inputs]),
         place = place,
     )
     blob = ctx.actions.declare_file("%s.layer.tar.%s" % (name, _EXTENSIONS[compression]))
@@ -111,8 +121,9 @@ def _run(ctx, recipe, blob, listing, metadata, mnemonic, progress, perturbed = F
     args.use_param_file("@%s", use_always = True)
     args.set_param_file_format("multiline")
     ctx.actions.run(
-        executable = ctx.executable._layer_tool,
+        executable = ctx.executable._zstd_layer_tool if recipe.needs_zstd else ctx.executable._layer_tool,
         arguments = [args],
+        env = WORKER_ENV,
         inputs = recipe.inputs,
         outputs = [blob, listing, metadata],
         # Not a worker's: what an earlier layer left in it must not hide what this one is to show.

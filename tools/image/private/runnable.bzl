@@ -1,56 +1,83 @@
-"""What `bazel run` does with a built image index: a program that gets the index's files as runfiles."""
+"""What `bazel run` does with a built image index: programs that get the index's files as runfiles."""
 
-load("@rules_python//python:defs.bzl", "py_binary")
+load("@rules_python//python:defs.bzl", "PyInfo")
 load("//tools/image/private:providers.bzl", "ImageIndexInfo")
+load("//tools/program:defs.bzl", "PROGRAM_ATTRS", "declare_program", "this_machine")
 
-def _image_files_impl(ctx):
+_ATTRS = {
+    "index": attr.label(
+        doc = "The image_index.",
+        mandatory = True,
+        providers = [ImageIndexInfo],
+    ),
+    "_programs": attr.label(
+        default = "//tools/image:programs",
+        providers = [PyInfo],
+    ),
+} | PROGRAM_ATTRS
+
+_TAG_ATTR = {
+    "tag": attr.string(
+        doc = "Name and tag that the image gets in the engine, such as demo-hello:latest.",
+        mandatory = True,
+    ),
+}
+
+def _declare(ctx, module, arguments):
+    """Declares the program. It is started with `--image=FOLDER`: see tools/image/built.py."""
     index = ctx.attr.index[ImageIndexInfo]
-    folder = _folder(ctx.label.package, ctx.label.name) + "/"
+    folder = "_images/%s/%s/" % (ctx.label.package, ctx.label.name)
+
+    # Links, not the files themselves: those of two platforms have one path among runfiles, which are laid out by package
+    # and name alone, and the second would take the place of the first. Nothing is copied.
     files = {
         folder + "blobs.json": index.blob_map,
         folder + "descriptor.json": index.descriptor,
     } | {folder + "blobs/" + name: file for name, file in index.blobs_by_name.items()}
-    return [DefaultInfo(runfiles = ctx.runfiles(symlinks = files))]
+    return [declare_program(
+        ctx,
+        arguments = ["--image={RUNFILES}/" + folder] + arguments,
+        deps = [ctx.attr._programs],
+        module = module,
+        runfiles = ctx.runfiles(root_symlinks = files),
+    )]
 
-def _folder(package, name):
-    return "%s/%s" % (package, name) if package else name
+def _image_load_impl(ctx):
+    return _declare(ctx, "tools.image.load", ["--tag=" + ctx.attr.tag])
 
-# Links, not the files themselves: those of two platforms have one path among runfiles, which are laid out by package and
-# name alone, and the second would take the place of the first.
-image_files = rule(
-    implementation = _image_files_impl,
-    doc = "The files of an image index among runfiles: PACKAGE/NAME/{descriptor.json,blobs.json,blobs/...}. Nothing is copied.",
-    attrs = {
-        "index": attr.label(
-            mandatory = True,
-            providers = [ImageIndexInfo],
-        ),
-    },
+image_load = rule(
+    implementation = _image_load_impl,
+    doc = """`bazel run` loads one platform of an image index into a Docker engine, and only what the engine lacks.
+
+The platform is that of this machine, or the one given by `-- --platform linux/arm64`.""",
+    attrs = _ATTRS | _TAG_ATTR,
+    cfg = this_machine,
+    executable = True,
 )
 
-def index_program(name, index, main, deps, args, **kwargs):
-    """Declares a py_binary that is started with `--image FOLDER`: see tools/image/built.py.
+def _image_run_impl(ctx):
+    return _declare(ctx, "tools.image.run", ["--tag=" + ctx.attr.tag] + ctx.attr.options + ["--"])
 
-    Args:
-      name: name of the target.
-      index: label of the image_index.
-      main: label of the program's main file.
-      deps: what it imports.
-      args: further arguments, before those of the user.
-      **kwargs: handed on to all targets.
-    """
-    image_files(
-        name = name + "_files",
-        index = index,
-        **kwargs
-    )
-    py_binary(
-        name = name,
-        srcs = [main],
-        main = main,
-        # Quoted, since Bazel splits arguments as a shell does.
-        args = ["'--image=%s'" % _folder(native.package_name(), name + "_files")] + args,
-        data = [":%s_files" % name],
-        deps = deps,
-        **kwargs
-    )
+image_run = rule(
+    implementation = _image_run_impl,
+    doc = """`bazel run NAME -- ARGUMENTS` loads an image into a Docker engine, as image_load does, and runs it.
+
+The platform is that of this machine, or what DOCKER_DEFAULT_PLATFORM says; all arguments are the container's. The
+container is removed when it ends.""",
+    attrs = _ATTRS | _TAG_ATTR | {
+        "options": attr.string_list(doc = "Options of `docker run`, such as `--publish=8080:8080`."),
+    },
+    cfg = this_machine,
+    executable = True,
+)
+
+def _image_push_impl(ctx):
+    return _declare(ctx, "tools.image.push", [])
+
+image_push = rule(
+    implementation = _image_push_impl,
+    doc = "`bazel run ... -- --repository HOST/PATH --tag T...` pushes an image index; a tag is written once.",
+    attrs = _ATTRS,
+    cfg = this_machine,
+    executable = True,
+)
