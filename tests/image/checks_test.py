@@ -77,6 +77,20 @@ def test_the_topmost_layer_decides_what_a_path_is() -> None:
         check_entrypoint(LABEL, ARM64, {"Entrypoint": ["/usr/bin/python3"]}, [SYSTEM, above])
 
 
+@pytest.mark.parametrize(
+    "taken",
+    [
+        ("usr/bin/.wh.python3.13", "file", "0644", ""),
+        ("usr/.wh.bin", "file", "0644", ""),
+        ("usr/bin/.wh..wh..opq", "file", "0644", ""),
+        ("usr", "file", "0644", ""),
+    ],
+)
+def test_what_a_layer_takes_away_is_not_in_the_image(taken: Entry) -> None:
+    with pytest.raises(ImageError, match="is not in the image"):
+        check_entrypoint(LABEL, ARM64, {"Entrypoint": ["/usr/bin/python3.13"]}, [SYSTEM, listing(taken)])
+
+
 def test_a_layer_that_platforms_share_must_fit_each_of_them() -> None:
     descriptor = Descriptor(OCI_LAYER_GZIP, "sha256:" + "a" * 64, 1)
     layers = [Layer(descriptor, descriptor.digest, "app hello", machine) for machine in (None, "amd64")]

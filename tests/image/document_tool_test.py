@@ -52,7 +52,7 @@ def describe(folder: Path, layers: Sequence[Path], settings: Mapping[str, Any], 
             }
         )
     places = [f"--{name}={folder / name}" for name in ("index", "descriptor", "blob-map")]
-    return main(["index", *places, "--label=//app:image", "--annotation=a=b=c", *map(json.dumps, images)])
+    return main(["index", *places, "--label=//app:image", '--annotations={"a=b":"c\\nd"}', *map(json.dumps, images)])
 
 
 def test_an_index_names_what_was_written_and_the_blob_map_names_every_blob(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_an_index_names_what_was_written_and_the_blob_map_names_every_blob(tmp_p
     content = (tmp_path / "out/index").read_bytes()
     index = parse_manifest(content)
     assert isinstance(index, ImageIndex)
-    assert index.annotations == {"a": "b=c"}
+    assert index.annotations == {"a=b": "c\nd"}
     assert [str(child.platform) for child in index.manifests] == [*PLATFORMS, "unknown/unknown", "unknown/unknown"]
 
     names = json.loads((tmp_path / "out/blob-map").read_text())

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.image.content import ELF, arguments, file
-from tools.image.layer_tool import main
+from tools.image.layer_tool import _folders_of_bazel, main
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def test_content_says_what_is_executable_and_a_line_may_say_otherwise(tmp_path: 
     assert layer.metadata["packages"] == []
 
 
-def test_a_directory_of_a_rule_keeps_its_own_links_and_takes_in_what_others_point_to(tmp_path: Path) -> None:
+def test_a_directory_holds_what_its_links_lead_to_however_it_is_shown(tmp_path: Path) -> None:
     elsewhere = file(tmp_path / "elsewhere/output.txt", b"of another action")
     top = tmp_path / "tree"
     file(top / "lib/libx.so.1", b"library")
@@ -70,14 +70,55 @@ def test_a_directory_of_a_rule_keeps_its_own_links_and_takes_in_what_others_poin
     (top / "outside").symlink_to("../elsewhere/output.txt")
     file(top / "ünïcode/名.txt", b"")
     layer = write(tmp_path, {"kind": "tree", "path": "opt/x", "source": str(top)})
-    assert {entry["path"]: entry.get("target", entry["kind"]) for entry in layer.entries} == {
-        "opt/x/current": "lib",
-        "opt/x/lib/libx.so": "libx.so.1",
-        "opt/x/lib/libx.so.1": "file",
-        "opt/x/outside": "file",
-        "opt/x/taken.txt": "file",
-        "opt/x/ünïcode/名.txt": "file",
+    assert {entry["path"]: (entry["kind"], entry["size"]) for entry in layer.entries} == {
+        "opt/x/current/libx.so": ("file", 7),
+        "opt/x/current/libx.so.1": ("file", 7),
+        "opt/x/lib/libx.so": ("file", 7),
+        "opt/x/lib/libx.so.1": ("file", 7),
+        "opt/x/outside": ("file", 17),
+        "opt/x/taken.txt": ("file", 17),
+        "opt/x/ünïcode/名.txt": ("file", 0),
     }
+
+    # A sandbox shows each file as a link to where it is.
+    for entry in layer.entries:
+        shown = tmp_path / "sandbox" / entry["path"]
+        shown.parent.mkdir(parents=True, exist_ok=True)
+        shown.symlink_to(top / Path(entry["path"]).relative_to("opt/x"))
+    sandboxed = write(tmp_path, {"kind": "tree", "path": "opt/x", "source": str(tmp_path / "sandbox/opt/x")})
+    assert sandboxed == layer
+
+
+def test_a_directory_of_the_sources_is_placed_with_all_that_is_in_it(tmp_path: Path) -> None:
+    file(tmp_path / "sources/a/b.txt")
+    layer = write(tmp_path, {"kind": "file", "path": "etc/x", "source": str(tmp_path / "sources")})
+    assert layer.paths == ["etc/x/a/b.txt"]
+
+
+def test_a_directory_without_end_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "tree/a").mkdir(parents=True)
+    (tmp_path / "tree/a/again").symlink_to("..")
+    assert main(arguments(tmp_path, [{"kind": "tree", "path": "x", "source": str(tmp_path / "tree")}])) == 1
+    assert "cannot place /x/a/again (from //test): it is a link to a folder that it lies in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["nowhere/to/be/found", "/etc/os-release", "/etc"])
+def test_a_link_that_a_rule_leaves_unresolved_is_a_link_whatever_the_machine_has_there(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "base/execroot/_main"
+    root.mkdir(parents=True)
+    monkeypatch.chdir(root)
+    _folders_of_bazel.cache_clear()
+    Path("unresolved").symlink_to(target)
+    Path("resolved").symlink_to(file(root / "other.txt"))
+    layer = write(
+        tmp_path,
+        {"kind": "output", "path": "resolved", "source": "resolved"},
+        {"kind": "output", "path": "unresolved", "source": "unresolved"},
+    )
+    _folders_of_bazel.cache_clear()
+    assert [(entry["kind"], entry.get("target")) for entry in layer.entries] == [("file", None), ("symlink", target)]
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
@@ -128,7 +169,17 @@ def test_equal_content_at_one_path_is_one_file(tmp_path: Path) -> None:
     assert write(tmp_path, *items).paths == ["x"]
 
 
-@pytest.mark.parametrize(("key", "value"), [("mode", "rw"), ("mode", "99999"), ("owner", "nobody")])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("mode", "rw"),
+        ("mode", "99999"),
+        ("mode", "0o644"),
+        ("owner", "nobody"),
+        ("owner", "-1:-1"),
+        ("owner", "9999999999"),
+    ],
+)
 def test_a_mode_or_owner_that_is_none_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str
 ) -> None:

@@ -54,7 +54,7 @@ def test_a_request_that_breaks_the_tool_does_not_end_the_worker() -> None:
 
 
 def test_without_a_worker_arguments_come_from_files(tmp_path: Path) -> None:
-    (tmp_path / "arguments").write_text("one\ntwo words\n", encoding="utf-8")
+    (tmp_path / "arguments").write_text("one\ntwo\u2028words\n", encoding="utf-8")
     finished = run("zero", f"@{tmp_path}/arguments")
-    assert (finished.returncode, finished.stderr) == (0, "zero one two words\n")
+    assert (finished.returncode, finished.stderr) == (0, "zero one two\u2028words\n")
     assert run("fail").returncode == 1

@@ -42,7 +42,7 @@ def check_entrypoint(label: str, platform: Platform, run: Mapping[str, Any], lis
     """
     command = run.get("Entrypoint") or run.get("Cmd")
     if not command or not command[0].startswith("/"):
-        return  # It is looked for on the container's PATH.
+        return  # It is looked for on the container's PATH, or in its working directory.
     entry = _find(command[0], listings)
     title = f"{label} for {platform}: its entrypoint {command[0]}"
     if entry is None:
@@ -80,13 +80,37 @@ def _find(path: str, listings: Sequence[bytes | None]) -> Mapping[str, Any] | No
 
 
 def _entry(path: str, listings: Sequence[bytes | None]) -> Mapping[str, Any] | None:
-    """The topmost entry of a path. Listings are long and little of them is asked for: found as text, then read."""
-    start = b'{"path":' + json.dumps(path, ensure_ascii=False).encode() + b","
+    """The topmost entry of a path, unless a layer takes away what those below it have there."""
     for listing in reversed(listings):
         if listing is None:
             continue
-        position = 0 if listing.startswith(start) else listing.find(b"\n" + start) + 1
-        if position or listing.startswith(start):
-            line: Mapping[str, Any] = json.loads(listing[position : listing.index(b"\n", position)])
-            return line
+        if entry := _line(listing, path):
+            return entry
+        if _hides(listing, path):
+            return None
     return None
+
+
+def _hides(listing: bytes, path: str) -> bool:
+    """Whether a layer removes a path of those below it, or a folder of it (image-spec, layer.md, "Whiteouts")."""
+    while path:
+        folder, name = posixpath.split(path)
+        if _line(listing, posixpath.join(folder, f".wh.{name}")) or _line(
+            listing, posixpath.join(folder, ".wh..wh..opq")
+        ):
+            return True
+        above = _line(listing, folder)
+        if above is not None and above["kind"] not in ("directory", "symlink"):
+            return True
+        path = folder
+    return False
+
+
+def _line(listing: bytes, path: str) -> Mapping[str, Any] | None:
+    """The entry of a path. Listings are long and little of them is asked for: found as text, then read."""
+    start = b'{"path":' + json.dumps(path, ensure_ascii=False).encode() + b","
+    position = 0 if listing.startswith(start) else listing.find(b"\n" + start) + 1
+    if not position and not listing.startswith(start):
+        return None
+    line: Mapping[str, Any] = json.loads(listing[position : listing.index(b"\n", position)])
+    return line

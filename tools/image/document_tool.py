@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     for name in ("--index", "--descriptor", "--blob-map"):
         index.add_argument(name, type=Path, required=True, help="where it goes")
     index.add_argument("--label", required=True, help="of the target, for errors")
-    index.add_argument("--annotation", action="append", default=[], help="NAME=VALUE of the index")
+    index.add_argument("--annotations", type=json.loads, default={}, help="of the index, a JSON object")
     index.add_argument("images", nargs="+", type=json.loads, help="a JSON object for each: see image_index.bzl")
 
     for name, write in (("layout", _layout), ("tarball", _tarball)):
@@ -67,8 +67,7 @@ def _index(options: argparse.Namespace) -> None:
     images = [_image(options.label, request) for request in options.images]
     # As BuildKit does it: what runs first, then what is said of it.
     attestations = [image.attestation.descriptor for image in images if image.attestation]
-    annotations = dict(pair.split("=", 1) for pair in options.annotation)
-    document = index_document([image.descriptor for image in images] + attestations, annotations)
+    document = index_document([image.descriptor for image in images] + attestations, options.annotations)
     descriptor = describe(document, OCI_INDEX)
     names = {descriptor.digest: "index"}
     for image in images:

@@ -1,9 +1,11 @@
 """Writes one layer out of a list of what it contains. Called by the build, never by people."""
 
 import argparse
+import functools
 import json
 import os
 import random
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -75,16 +77,18 @@ def _entries(item: Item) -> Iterator[Entry]:
     """The entries that one line of the content list stands for."""
     kind, path, origin = item["kind"], item["path"], item["origin"]
     match kind:
-        case "file" if Path(item["source"]).exists():
+        case "output" if _is_unresolved(Path(item["source"])):
+            yield from _entries(item | {"kind": "link"})
+        case "file" | "output" if not Path(item["source"]).is_dir():
             yield _owned(_file(path, Path(item["source"]), origin), item)
-        case "tree":
+        case "tree" | "file" | "output":  # A directory of the sources is called a file.
             yield from (_owned(entry, item) for entry in _directory(path, Path(item["source"]), origin))
         case "wheel":
             for part in wheel_entries(Path(item["source"])):
                 yield Entry(f"{path}/{part.path}", "file", part.mode, size=part.size, open=part.open, origin=origin)
         case "tar":
             yield from archive_entries(Path(item["source"]), origin)
-        case "file" | "link":
+        case "link":
             target = str(Path(item["source"]).readlink())
             yield _owned(Entry(path, "symlink", 0o777, target=target, origin=origin), item)
         case "symlink":
@@ -102,36 +106,77 @@ def _owned(entry: Entry, item: Item) -> Entry:
     changes: dict[str, Any] = {}
     try:
         if (mode := item.get("mode")) and entry.kind != "symlink":
-            changes["mode"] = int(mode, 8)
-            if not 0 <= changes["mode"] <= 0o7777:
+            if not re.fullmatch("[0-7]{1,4}", mode):
                 raise ValueError(mode)
+            changes["mode"] = int(mode, 8)
         if owner := item.get("owner"):
             uid, _, gid = owner.partition(":")
-            changes |= {"uid": int(uid), "gid": int(gid or uid)}
-    except ValueError:
+            changes |= {"uid": _number(uid), "gid": _number(gid or uid)}
+    except ValueError as error:
         raise LayerError(
-            f"cannot place /{entry.path} (from {entry.origin}): mode {item.get('mode')!r} or owner "
-            f"{item.get('owner')!r} is none. Write an octal mode such as '0644', and numbers such as '65532:65532'."
+            f"cannot place /{entry.path.lstrip('/')} (from {entry.origin}): {error.args[0]!r} is no mode or owner. "
+            "Write an octal mode such as '0644', and numbers such as '65532:65532'."
         ) from None
     return replace(entry, **changes) if changes else entry
 
 
-def _directory(path: str, source: Path, origin: str) -> Iterator[Entry]:
-    """The files of a directory that a rule made, and its links as far as they point to something inside of it.
+def _number(text: str) -> int:
+    """A user or group; more than 31 bits no system knows."""
+    if not re.fullmatch("[0-9]{1,10}", text) or int(text) >= 1 << 31:
+        raise ValueError(text)
+    return int(text)
 
-    Others point to where the build happens to keep another output: their content is what the rule meant.
+
+def _directory(path: str, source: Path, origin: str) -> Iterator[Entry]:
+    """The files of a directory, and what its links lead to.
+
+    Links are followed: a sandbox shows every file of a directory as a link of its own, so that what the rule has linked
+    cannot be told from what it has written, and the layer must not depend on how its action was run.
     """
-    top = source.resolve()
-    for folder, folders, files in os.walk(source):
-        links = [name for name in folders if Path(folder, name).is_symlink()]
-        for name in sorted(files + links):
-            file = Path(folder, name)
-            place = f"{path}/{file.relative_to(source).as_posix()}"
-            target = file.readlink() if file.is_symlink() else None
-            if target and not target.is_absolute() and file.resolve().is_relative_to(top):
-                yield Entry(place, "symlink", 0o777, target=str(target), origin=origin)
-            elif file.is_file():
-                yield _file(place, file, origin)
+    waiting = [(path, source, (source.resolve(),))]
+    while waiting:
+        place, folder, above = waiting.pop()
+        for file in folder.iterdir():
+            below = f"{place}/{file.name}"
+            if file.is_file():
+                yield _file(below, file, origin)
+            elif file.is_dir():
+                real = file.resolve()
+                if real in above:
+                    raise LayerError(
+                        f"cannot place /{below} (from {origin}): it is a link to a folder that it lies in, and has no "
+                        "end. Let the rule make the directory without it."
+                    )
+                waiting.append((below, file, (*above, real)))
+            else:
+                raise LayerError(
+                    f"cannot place /{below} (from {origin}): it is a link to {file.readlink()}, where there is nothing. "
+                    "Let the rule make the directory without it, or with what it points to."
+                )
+
+
+def _is_unresolved(output: Path) -> bool:
+    """Whether an output is a symbolic link by itself (ctx.actions.declare_symlink), and not a way to another file.
+
+    Bazel's own links are absolute and lead to its folders or to the workspace; whatever else a link says is content.
+    """
+    if not output.is_symlink():
+        return False
+    target = output.readlink()
+    return not target.is_absolute() or not any(target.is_relative_to(folder) for folder in _folders_of_bazel())
+
+
+@functools.cache
+def _folders_of_bazel() -> tuple[Path, ...]:
+    """Where the build keeps files: its output base, the workspace, and what a sandbox with a /tmp of its own calls them."""
+    execution_root = Path.cwd()
+    names = execution_root.parts
+    ends = [names.index(name) for name in ("sandbox", "bazel-workers", "execroot") if name in names]
+    base = Path(*names[: min(ends)]) if ends else execution_root
+    marker = base / "DO_NOT_BUILD_HERE"  # Bazel writes the workspace's path into it.
+    workspace = [Path(marker.read_text(encoding="utf-8").strip())] if marker.is_file() else []
+    temporary = ("bazel-execroot", "bazel-working-directory", "bazel-source-roots")
+    return (base, *workspace, *(Path("/tmp", name) for name in temporary))
 
 
 def _repo_mapping(item: Item, tree: Tree) -> Entry:

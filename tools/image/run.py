@@ -35,4 +35,3 @@ def main() -> None:
         os.execvp(command[0], command)
     except FileNotFoundError:
         sys.exit(f"Error: cannot run {tag}: there is no docker on PATH. Install Docker's command line.")
-

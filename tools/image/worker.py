@@ -54,7 +54,8 @@ def expanded(arguments: list[str]) -> list[str]:
     result = []
     for argument in arguments:
         if argument.startswith("@"):
-            result += Path(argument[1:]).read_text(encoding="utf-8").splitlines()
+            # Not splitlines(): names may hold what Unicode calls the end of a line, and Bazel does not.
+            result += Path(argument[1:]).read_bytes().decode().removesuffix("\n").split("\n")
         else:
             result.append(argument)
     return result

@@ -11,12 +11,14 @@ def _runfiles_fixture_impl(ctx):
     )
     dangling = ctx.actions.declare_symlink(ctx.label.name + ".dangling")
     ctx.actions.symlink(output = dangling, target_path = "nowhere/to/be/found")
+    present = ctx.actions.declare_symlink(ctx.label.name + ".present")
+    ctx.actions.symlink(output = present, target_path = "/etc/hostname")
     resolved = ctx.actions.declare_file(ctx.label.name + ".resolved")
     ctx.actions.symlink(output = resolved, target_file = ctx.file.plain)
     return [DefaultInfo(
         files = depset([tree]),
         runfiles = ctx.runfiles(
-            files = [tree, dangling, resolved, ctx.file.plain],
+            files = [tree, dangling, present, resolved, ctx.file.plain],
             symlinks = {"linked/plain.txt": ctx.file.plain},
             root_symlinks = {"at_the_root.txt": ctx.file.plain},
         ),

@@ -117,6 +117,8 @@ def _binary_layers_impl(ctx):
         fail(("%s: %s is no program: its rule makes nothing that can be run. Name a *_binary target, or place files " +
               "by an image_layer and set the image's `entrypoint`.") % (ctx.label, binary.label))
     layers, entrypoint, env = (_python if PyInfo in binary else _other)(ctx)
+    if RunEnvironmentInfo in binary:
+        env |= binary[RunEnvironmentInfo].environment
     return [
         DefaultInfo(files = depset([layer.metadata for layer in layers])),
         OutputGroupInfo(blobs = depset([layer.blob for layer in layers])),
@@ -267,6 +269,9 @@ The program's runfiles lie in /app, complete: files, symbolic links, empty files
 
 A py_binary is started by a launcher that names its interpreter, its search path and its main file outright: no shell, no
 `env`, and no Bazel bootstrap takes part. Its own layer is written once for all platforms if it holds nothing but sources.
+The program's `env` becomes the image's; its `args` do not: see `cmd` of image. A py_binary among the data of another is
+there, but its own start-up needs more than the image has.
+
 Any other program is started itself: its executable is the entrypoint, and RUNFILES_DIR is set. A script needs a base with
 its interpreter, a dynamically linked program one with its libraries.""",
     attrs = {

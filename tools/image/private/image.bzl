@@ -9,11 +9,19 @@ def _image_impl(ctx):
     if base and base.platform != platform:
         fail("%s is for %s, and its base %s is for %s. Give it a base that is built for every platform of the image." % (ctx.label, platform, ctx.attr.base.label, base.platform))
 
+    _check_settings(ctx)
+
     layers = list(base.layers) if base else []
     entrypoint = ctx.attr.entrypoint
     env = {}
+    programs = {}
     for target in ctx.attr.layers:
         if LayersInfo in target:
+            started = tuple(target[LayersInfo].entrypoint)
+            if started in programs or (programs and not ctx.attr.entrypoint):
+                fail(("%s: %s and %s are two programs, and an image starts one. Make an image of each; or, if both can be " +
+                      "started by their own files, say in `entrypoint` which one is.") % (ctx.label, programs.values()[0], target.label))
+            programs[started] = target.label
             layers += target[LayersInfo].layers
             entrypoint = entrypoint or target[LayersInfo].entrypoint
             env |= target[LayersInfo].env
@@ -41,6 +49,21 @@ def _image_impl(ctx):
             settings = (base.settings if base else []) + [settings],
         ),
     ]
+
+def _check_settings(ctx):
+    """Fails for what no engine would take, or what would mean something else than it says."""
+    for name in ctx.attr.env:
+        if not name or "=" in name:
+            fail("%s: `env` has the name %r, which no environment can hold. Write `{\"NAME\": \"value\"}`." % (ctx.label, name))
+    for port in ctx.attr.exposed_ports:
+        number, _, protocol = port.partition("/")
+        if not number.isdigit() or not 0 < int(number) or int(number) > 65535 or protocol not in ("", "sctp", "tcp", "udp"):
+            fail("%s: `exposed_ports` has %r, which is no port. Write `8080/tcp` or `53/udp`." % (ctx.label, port))
+    if ctx.attr.workdir and not ctx.attr.workdir.startswith("/"):
+        fail("%s: `workdir` is %r. Write a path from the root: `/%s`." % (ctx.label, ctx.attr.workdir, ctx.attr.workdir))
+    signal = ctx.attr.stop_signal
+    if signal and not signal.isdigit() and not (signal.startswith("SIG") and signal.isupper()):
+        fail("%s: `stop_signal` is %r. Write a signal such as `SIGINT`, or its number." % (ctx.label, signal))
 
 image = rule(
     implementation = _image_impl,

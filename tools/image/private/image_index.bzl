@@ -29,7 +29,7 @@ def _image_index_impl(ctx):
     args.add("--descriptor", descriptor)
     args.add("--blob-map", blob_map)
     args.add(str(ctx.label), format = "--label=%s")
-    args.add_all(["%s=%s" % item for item in ctx.attr.annotations.items()], format_each = "--annotation=%s")
+    args.add(json.encode(ctx.attr.annotations), format = "--annotations=%s")
     args.add_all([
         json.encode({
             "platform": name,

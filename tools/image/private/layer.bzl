@@ -49,8 +49,12 @@ def file_line(file, path, **facts):
       A string to hand to write_layer().
     """
 
-    # Bazel 8 says what an unresolved symbolic link is; before, the tool takes a dangling one for it.
-    kind = "tree" if file.is_directory else ("link" if getattr(file, "is_symlink", False) else "file")
+    if file.is_directory:
+        kind = "tree"
+    elif getattr(file, "is_symlink", False):
+        kind = "link"  # Unresolved, says Bazel 8; before, the tool has to see it.
+    else:
+        kind = "file" if file.is_source else "output"
     return json.encode({"kind": kind, "path": path, "source": file.path, "origin": str(file.owner)} | facts)
 
 def write_layer(ctx, *, name, created_by, lines, inputs, architecture, files = [], place = None, key = None, compression = "gzip"):
@@ -132,13 +136,18 @@ def _run(ctx, recipe, blob, listing, metadata, mnemonic, progress, perturbed = F
         progress_message = "%s %%{label} (%s)" % (progress, recipe.created_by),
     )
 
+def _absolute(path):
+    return "/" + "/".join([part for part in path.split("/") if part not in ("", ".")])
+
 def _image_layer_impl(ctx):
     inputs = []
     lines = []
-    modes = dict(ctx.attr.modes)
+    modes = {_absolute(path): mode for path, mode in ctx.attr.modes.items()}
+    used = {}
 
     def facts(path):
-        mode = modes.pop("/" + path.strip("/"), None)
+        mode = modes.get(_absolute(path))
+        used[_absolute(path)] = True
         return ({"mode": mode} if mode else {}) | ({"owner": ctx.attr.owner} if ctx.attr.owner else {})
 
     def line(kind, path, **more):
@@ -156,13 +165,16 @@ def _image_layer_impl(ctx):
     for path in ctx.attr.directories:
         lines.append(line("directory", path))
     for path, to in ctx.attr.symlinks.items():
+        if not to:
+            fail("%s: the symbolic link %s says nothing. Write where it leads to." % (ctx.label, path))
         lines.append(line("symlink", path, target = to))
     for file in ctx.files.tars:
         # As they are: `owner` and `modes` are for files, which have none worth keeping.
         lines.append(json.encode({"kind": "tar", "path": "", "source": file.path, "origin": str(file.owner)}))
         inputs.append(file)
-    if modes:
-        fail("%s: `modes` names %s, which is none of the paths in `files`, `directories` and `symlinks`. Correct the path or remove it." % (ctx.label, ", ".join(modes)))
+    unused = [path for path in modes if path not in used]
+    if unused:
+        fail("%s: `modes` names %s, which is none of the paths in `files`, `directories` and `symlinks`. Correct the path or remove it." % (ctx.label, ", ".join(unused)))
 
     is_source = all([file.is_source for file in inputs])
     layer = write_layer(
@@ -194,7 +206,7 @@ error, unless both bring the same.""",
         ),
         "files": attr.label_keyed_string_dict(
             allow_files = True,
-            doc = "Where each file goes in the image: `\":config.yaml\": \"/etc/app/config.yaml\"`, or a folder if the path ends with a slash.",
+            doc = "Where each file goes in the image: `\":config.yaml\": \"/etc/app/config.yaml\"`, or a folder if the path ends with a slash. A file that goes to two places needs two labels, such as a filegroup's, or a link in `symlinks`.",
         ),
         "modes": attr.string_dict(
             doc = "Permission bits by path, in octal, where content does not say it: `\"/etc/app/key\": \"0600\"`.",

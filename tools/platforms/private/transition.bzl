@@ -3,6 +3,8 @@
 def _image_platforms_transition_impl(_settings, attr):
     if not attr.platforms:
         fail("%s: `platforms` is empty. Name at least one platform, such as {\"@slipway//tools/platforms:linux_amd64\": \"linux/amd64\"}." % attr.name)
+    if len({name: None for name in attr.platforms.values()}) != len(attr.platforms):
+        fail("%s: `platforms` gives several platforms one name (%s). An index has one image for each." % (attr.name, ", ".join(attr.platforms.values())))
     return {
         name: {"//command_line_option:platforms": [str(label)]}
         for label, name in attr.platforms.items()
