@@ -14,8 +14,12 @@ import pytest
 from tests.support.workspace import Workspace, bazel_program, clean_environment
 
 # What a compiler makes differs by mode, as it should; nothing else does.
-ANY_MODE = ["hello_python", "hello_web"]
-ONE_MODE = ["hello_cc"]
+ANY_MODE = [
+    "apps/hello_python:hello_python_image",
+    "apps/hello_web:hello_web_image",
+    "tests/image/runfiles:image",  # with links of every kind, which a sandbox shows in its own way
+]
+ONE_MODE = ["apps/hello_cc:hello_cc_image"]
 SOMEBODY = 12345  # A user id that has no name on any machine.
 
 
@@ -56,23 +60,23 @@ def test_another_path_user_umask_time_zone_and_compilation_mode_give_the_same_di
 
     theirs: dict[str, Any] = {}
     try:
-        for apps, options in ((ANY_MODE, ["--compilation_mode=opt"]), (ONE_MODE, [])):
+        for images, options in ((ANY_MODE, ["--compilation_mode=opt"]), (ONE_MODE, [])):
             # Not by the disk cache of the workspace, nor by workers.
             options += ["--jobs=1", "--disk_cache=", "--spawn_strategy=sandboxed,local"]
-            built = bazel("build", *options, *map(image, apps))
+            built = bazel("build", *options, *map(label, images))
             assert built.returncode == 0, built.stderr
-            theirs |= {app: descriptor(clone, app) for app in apps}
+            theirs |= {image: descriptor(clone, image) for image in images}
     finally:
         bazel("shutdown")
 
-    workspace.build(*map(image, ANY_MODE + ONE_MODE))
-    assert theirs == {app: descriptor(workspace.path, app) for app in ANY_MODE + ONE_MODE}
+    workspace.build(*map(label, ANY_MODE + ONE_MODE))
+    assert theirs == {image: descriptor(workspace.path, image) for image in ANY_MODE + ONE_MODE}
 
 
-def image(app: str) -> str:
-    return f"//apps/{app}:{app}_image"
+def label(image: str) -> str:
+    return f"//{image}"
 
 
-def descriptor(workspace: Path, app: str) -> Any:
+def descriptor(workspace: Path, image: str) -> Any:
     """The digest of the image index, its size and its media type, as they were built last."""
-    return json.loads((workspace / f"bazel-bin/apps/{app}/{app}_image.descriptor.json").read_text())
+    return json.loads((workspace / f"bazel-bin/{image.replace(':', '/')}.descriptor.json").read_text())

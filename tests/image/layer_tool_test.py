@@ -171,14 +171,8 @@ def test_equal_content_at_one_path_is_one_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [
-        ("mode", "rw"),
-        ("mode", "99999"),
-        ("mode", "0o644"),
-        ("owner", "nobody"),
-        ("owner", "-1:-1"),
-        ("owner", "9999999999"),
-    ],
+    [("mode", each) for each in ("rw", "99999", "0o644")]
+    + [("owner", each) for each in ("nobody", "-1:-1", "9999999999")],
 )
 def test_a_mode_or_owner_that_is_none_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str

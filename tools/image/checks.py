@@ -95,9 +95,7 @@ def _hides(listing: bytes, path: str) -> bool:
     """Whether a layer removes a path of those below it, or a folder of it (image-spec, layer.md, "Whiteouts")."""
     while path:
         folder, name = posixpath.split(path)
-        if _line(listing, posixpath.join(folder, f".wh.{name}")) or _line(
-            listing, posixpath.join(folder, ".wh..wh..opq")
-        ):
+        if any(_line(listing, posixpath.join(folder, mark)) for mark in (f".wh.{name}", ".wh..wh..opq")):
             return True
         above = _line(listing, folder)
         if above is not None and above["kind"] not in ("directory", "symlink"):

@@ -133,7 +133,7 @@ def _directory(path: str, source: Path, origin: str) -> Iterator[Entry]:
     Links are followed: a sandbox shows every file of a directory as a link of its own, so that what the rule has linked
     cannot be told from what it has written, and the layer must not depend on how its action was run.
     """
-    waiting = [(path, source, (source.resolve(),))]
+    waiting: list[tuple[str, Path, tuple[Path, ...]]] = [(path, source, (source.resolve(),))]
     while waiting:
         place, folder, above = waiting.pop()
         for file in folder.iterdir():
@@ -150,7 +150,7 @@ def _directory(path: str, source: Path, origin: str) -> Iterator[Entry]:
                 waiting.append((below, file, (*above, real)))
             else:
                 raise LayerError(
-                    f"cannot place /{below} (from {origin}): it is a link to {file.readlink()}, where there is nothing. "
+                    f"cannot place /{below} (from {origin}): it is a link to {file.readlink()}, and nothing is there. "
                     "Let the rule make the directory without it, or with what it points to."
                 )
 
@@ -168,7 +168,7 @@ def _is_unresolved(output: Path) -> bool:
 
 @functools.cache
 def _folders_of_bazel() -> tuple[Path, ...]:
-    """Where the build keeps files: its output base, the workspace, and what a sandbox with a /tmp of its own calls them."""
+    """Where the build keeps files: its output base, the workspace, and a sandbox's own names for them in /tmp."""
     execution_root = Path.cwd()
     names = execution_root.parts
     ends = [names.index(name) for name in ("sandbox", "bazel-workers", "execroot") if name in names]

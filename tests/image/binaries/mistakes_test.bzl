@@ -1,6 +1,7 @@
 """What a BUILD file can get wrong is told at analysis, with what to change."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
+load("//tools/image:defs.bzl", "image")
 
 _ATTRS = {"says": attr.string(mandatory = True)}
 
@@ -28,3 +29,21 @@ def mistake_test(name, target_under_test, says, index = False):
       index: whether the target chooses its platforms itself.
     """
     (_index_test if index else _for_arm64_test)(name = name, says = says, target_under_test = target_under_test)
+
+def bad_images(attributes):
+    """Asserts of each attribute that an image cannot have this value.
+
+    Args:
+      attributes: dict from names to values.
+    """
+    for name, value in attributes.items():
+        image(
+            name = "bad_" + name,
+            tags = ["manual"],
+            **{name: value}
+        )
+        mistake_test(
+            name = "a_bad_%s_is_an_error_test" % name,
+            says = "`%s`" % name,
+            target_under_test = ":bad_" + name,
+        )

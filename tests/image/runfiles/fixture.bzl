@@ -4,7 +4,7 @@ def _runfiles_fixture_impl(ctx):
     tree = ctx.actions.declare_directory(ctx.label.name + ".tree")
     ctx.actions.run_shell(
         outputs = [tree],
-        command = "mkdir -p $1/deep && echo one > $1/one && echo two > $1/deep/two && : > $1/empty",
+        command = "mkdir -p $1/deep && echo one > $1/one && echo two > $1/deep/two && : > $1/empty && ln -s deep $1/again",
         arguments = [tree.path],
         mnemonic = "FixtureTree",
         progress_message = "Writing the tree of %{label}",
