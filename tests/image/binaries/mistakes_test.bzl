@@ -30,20 +30,21 @@ def mistake_test(name, target_under_test, says, index = False):
     """
     (_index_test if index else _for_arm64_test)(name = name, says = says, target_under_test = target_under_test)
 
-def bad_images(attributes):
-    """Asserts of each attribute that an image cannot have this value.
+def bad_image_test(name, attribute, value):
+    """Asserts that an image cannot have this value of an attribute.
 
     Args:
-      attributes: dict from names to values.
+      name: name of the test.
+      attribute: name of the attribute.
+      value: a value that is none.
     """
-    for name, value in attributes.items():
-        image(
-            name = "bad_" + name,
-            tags = ["manual"],
-            **{name: value}
-        )
-        mistake_test(
-            name = "a_bad_%s_is_an_error_test" % name,
-            says = "`%s`" % name,
-            target_under_test = ":bad_" + name,
-        )
+    image(
+        name = name + "_image",
+        tags = ["manual"],
+        **{attribute: value}
+    )
+    mistake_test(
+        name = name,
+        says = "`%s`" % attribute,
+        target_under_test = ":%s_image" % name,
+    )
