@@ -22,6 +22,7 @@ from tools.image.documents import (
 )
 from tools.image.layout import write_layout_archive, write_layout_directory
 from tools.image.worker import run_tool
+from tools.oci.digest import digest_of
 from tools.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Platform
 
 
@@ -112,7 +113,7 @@ def _image(label: str, request: Mapping[str, Any]) -> _Image:
     names = {layer.descriptor.digest: each["blob"] for layer, each in zip(layers, request["layers"], strict=True)}
     # Those of the documents last: the plain SBOMs are no blobs.
     names |= {
-        describe(content, "").digest: f"{folder}/{name}"
+        digest_of(content): f"{folder}/{name}"
         for name, content in documents.items()
         if name not in ("spdx", "cyclonedx")
     }

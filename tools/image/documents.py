@@ -27,9 +27,7 @@ class Layer:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Layer":
-        return cls(
-            Descriptor.from_json(fields, "layer"), fields["diffID"], fields["createdBy"], fields.get("machine") or None
-        )
+        return cls(Descriptor.from_json(fields, "layer"), fields["diffID"], fields["createdBy"], fields.get("machine"))
 
 
 @dataclass(frozen=True, slots=True)

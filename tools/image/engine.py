@@ -41,15 +41,18 @@ def load(store: FileBlobs, image: ImageManifest, tag: str) -> int:
     name, _, version = tag.rpartition(":")
     try:
         client = docker.from_env()
-        known = _known(client, image)
+        by_manifest = _has_containerd_store(client)
+        name_there = image.digest if by_manifest else image.config.digest
+        known = _known(client, name_there)
         missing: Sequence[Descriptor] = ()
         if known is None:
             diff_ids = json.loads(store.read(image.config.digest))["rootfs"]["diff_ids"]
-            missing = image.layers[_present_layers(client, diff_ids) :]
+            # containerd's store keeps blobs, and its engine does not say which: everything is sent to it.
+            missing = image.layers[0 if by_manifest else _present_layers(client, diff_ids) :]
             for answer in client.api.load_image(_archive(store, image, missing, tag)):  # type: ignore[no-untyped-call]
                 if "error" in answer:
                     raise docker.errors.DockerException(answer["error"])
-            known = _known(client, image)
+            known = _known(client, name_there)
         if known is None:
             raise docker.errors.DockerException("it took the image, and does not know it now")
         # Named here, since an engine that knew the image under another name may keep to that.
@@ -62,24 +65,19 @@ def load(store: FileBlobs, image: ImageManifest, tag: str) -> int:
 
 
 def _has_containerd_store(client: docker.DockerClient) -> bool:
+    """Whether the engine keeps images by their manifest, and not by their configuration."""
     return ["driver-type", "io.containerd.snapshotter.v1"] in (client.info().get("DriverStatus") or [])
 
 
-def _known(client: docker.DockerClient, image: ImageManifest) -> Image | None:
-    """The image in the engine: by its manifest with containerd's store, by its configuration otherwise."""
+def _known(client: docker.DockerClient, digest: str) -> Image | None:
     try:
-        return client.images.get(image.digest if _has_containerd_store(client) else image.config.digest)
+        return client.images.get(digest)
     except docker.errors.ImageNotFound:
         return None
 
 
 def _present_layers(client: docker.DockerClient, diff_ids: Sequence[str]) -> int:
-    """How many of the image's layers, from the bottom, the engine has on top of one another.
-
-    containerd's store keeps blobs, and its engine does not say which: everything is sent to it.
-    """
-    if _has_containerd_store(client):
-        return 0
+    """How many of the image's layers, from the bottom, the engine has on top of one another."""
     most = 0
     for known in client.images.list(all=True):
         theirs = known.attrs.get("RootFS", {}).get("Layers") or []

@@ -11,18 +11,17 @@ def _image_index_impl(ctx):
     blob_map = ctx.actions.declare_file(ctx.label.name + ".blobs.json")
     outputs = {name: _declare_documents(ctx, name) for name in images}
 
-    blobs_by_name = {"index": index}
+    names = {index: "index"}
     for name, image in images.items():
         prefix = name.replace("/", "_")
         for field, file in outputs[name].items():
             if field not in ("spdx", "cyclonedx"):
-                blobs_by_name["%s/%s" % (prefix, field)] = file
+                names[file] = "%s/%s" % (prefix, field)
         for number, layer in enumerate(image.layers):
             # A layer that an earlier platform has brought keeps its name.
-            if layer.blob not in blobs_by_name.values():
-                blobs_by_name["%s/layer%d" % (prefix, number)] = layer.blob
+            names.setdefault(layer.blob, "%s/layer%d" % (prefix, number))
+    blobs_by_name = {name: file for file, name in names.items()}
 
-    names = {file: name for name, file in blobs_by_name.items()}
     args = ctx.actions.args()
     args.add("index")
     args.add("--index", index)
