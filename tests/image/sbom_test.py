@@ -137,6 +137,8 @@ def test_what_a_whiteout_hides_is_a_folder_with_all_that_is_in_it_and_no_namesak
 
 
 TEXT = st.text(min_size=1, max_size=20)
+# No slash: a distribution is called like its file (see tools/pip/package_facts.py), and a purl takes one for a namespace.
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/"), min_size=1, max_size=20).filter(str.strip)
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
 EXPRESSIONS = st.sampled_from(["MIT", "(MIT)", "mit or Foo", "GPL-2.0+ WITH X", "LicenseRef-a", "MIT OR (ISC AND a b)"])
 SOURCES = st.fixed_dictionaries({"name": TEXT, "version": TEXT})
@@ -145,7 +147,7 @@ ANY_PACKAGE = st.builds(
     lambda name, version, **known: (
         {"type": "pypi", "name": name, "version": version, "purl": pypi_purl(name, version)} | known
     ),
-    TEXT.filter(str.strip),
+    NAMES,
     TEXT.filter(str.strip),
     license=st.none() | EXPRESSIONS | TEXT,
     sha256=st.none() | HEX,
