@@ -137,7 +137,7 @@ def test_what_a_whiteout_hides_is_a_folder_with_all_that_is_in_it_and_no_namesak
 
 
 TEXT = st.text(min_size=1, max_size=20)
-# No slash: a distribution is called like its file (see tools/pip/package_facts.py), and a purl takes one for a namespace.
+# No slash: a distribution is called like its file, and in a purl what stands before one is a namespace.
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/"), min_size=1, max_size=20).filter(str.strip)
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
 EXPRESSIONS = st.sampled_from(["MIT", "(MIT)", "mit or Foo", "GPL-2.0+ WITH X", "LicenseRef-a", "MIT OR (ISC AND a b)"])
