@@ -446,6 +446,66 @@ def test_a_push_through_a_bad_line_arrives_whole(
     assert patient.get_manifest(proxy.repository(path).tag("v1")) == index
 
 
+# Manifests whose parts a registry denies to have
+
+DENIED = error_answer(400, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry")
+
+
+def manifest_writes(proxy: FaultProxy) -> list[int]:
+    return [seen.status for seen in proxy.requests() if seen.method == "PUT" and "/manifests/" in seen.path]
+
+
+@pytest.mark.parametrize("skip", [0, 4, 5], ids=["of an image", "of the index", "of a tag"])
+def test_a_manifest_whose_parts_were_seen_is_sent_again_when_the_registry_denies_them(
+    proxy: FaultProxy, patient: RegistryClient, maker: ImageMaker, path: str, skip: int
+) -> None:
+    index = maker.index("denied", attested=True)
+    proxy.inject(Fault(method="PUT", path="/manifests/", skip=skip, times=2, answer=DENIED))
+    push_index(patient, proxy.repository(path), index.descriptor, maker.blobs)
+    write_tag(patient, proxy.repository(path).tag("v1"), index)
+    assert sorted(manifest_writes(proxy)) == [201] * 6 + [400] * 2
+    assert patient.traffic.retries == 2
+    assert patient.get_manifest(proxy.repository(path).tag("v1")) == index
+
+
+def test_a_re_tag_whose_index_was_looked_at_is_sent_again_when_the_registry_denies_its_images(
+    proxy: FaultProxy, patient: RegistryClient, reference: Reference, index: ImageIndex
+) -> None:
+    assert all(patient.head_manifest(reference.repository.digest(child.digest)) for child in index.manifests)
+    proxy.inject(Fault(method="PUT", answer=DENIED))
+    patient.put_manifest(reference.repository.tag("v2"), index.content, index.media_type)
+    assert manifest_writes(proxy) == [400, 201]
+
+
+def test_a_denial_that_stays_ends_with_the_registry_s_words_and_leaves_nothing(
+    proxy: FaultProxy, patient: RegistryClient, maker: ImageMaker, path: str
+) -> None:
+    index = maker.index("denied")
+    proxy.inject(Fault(method="PUT", path="/manifests/", skip=2, times=0, answer=DENIED))
+    with pytest.raises(Refused) as caught:
+        push_index(patient, proxy.repository(path), index.descriptor, maker.blobs)
+    assert index.digest in caught.value.what
+    assert "400 Bad Request: MANIFEST_BLOB_UNKNOWN: blob unknown to registry (5 times)" in caught.value.why
+    assert manifest_writes(proxy) == [201] * 2 + [400] * 5
+    assert patient.find_manifest(proxy.repository(path).digest(index.digest)) is None
+
+
+def test_parts_that_are_missing_are_said_to_be_at_once(
+    proxy: FaultProxy, patient: RegistryClient, maker: ImageMaker, path: str
+) -> None:
+    index = maker.index("without blobs")
+    image = maker.blobs.read(index.manifests[0].digest)
+    repository = proxy.repository(path)
+    with pytest.raises(Refused) as caught:
+        patient.put_manifest(repository.tag("v1"), image, index.manifests[0].media_type)
+    assert str(repository) in caught.value.what
+    assert caught.value.why.endswith("MANIFEST_BLOB_UNKNOWN: blob unknown to registry")
+    with pytest.raises(Refused, match="MANIFEST_BLOB_UNKNOWN"):
+        patient.put_manifest(repository.tag("v1"), index.content, index.media_type)
+    assert manifest_writes(proxy) == [400, 400]
+    assert patient.traffic.seconds_waited == 0
+
+
 # Downloads
 
 

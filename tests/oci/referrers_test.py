@@ -222,6 +222,24 @@ def test_several_writers_at_once_leave_a_list_of_real_entries_that_whoever_misse
     assert sorted(found) == names
 
 
+def test_clients_that_send_the_same_blob_at_once_all_get_their_manifests_taken(
+    registry: LocalRegistry, path: str, image: ImageIndex
+) -> None:
+    """While one sends it, docker-registry empties its link to what another has sent, and denies to have the blob."""
+    repository, count = registry.repository(path), 20
+    start = threading.Barrier(count)
+
+    def write(number: int) -> None:
+        added = artifact(image, f"client {number}")
+        with RegistryClient(repository.registry, retry_for=20) as client:
+            start.wait()
+            for blob, content in ((added.layer, added.content), (added.config, b"{}")):
+                client.upload_blob(repository, blob, partial(io.BytesIO, content), known_missing=True)
+            client.put_manifest(repository.digest(added.descriptor.digest), added.manifest, OCI_MANIFEST)
+
+    run_all([partial(write, number) for number in range(count)], at_once=count)
+
+
 def test_a_tag_that_names_an_image_is_not_taken_for_a_list_and_not_overwritten(
     patient: RegistryClient, repository: Repository, image: ImageIndex, client: RegistryClient, registry: LocalRegistry
 ) -> None:

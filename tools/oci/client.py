@@ -56,6 +56,10 @@ _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 _ABSENT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "BLOB_UPLOAD_UNKNOWN", "NOT_FOUND"})
 """Error codes of a definite 404. NOT_FOUND is Harbor's."""
 
+_PART_UNKNOWN = "MANIFEST_BLOB_UNKNOWN"
+_PART_TRIES = 5
+"""How often a manifest is sent whose parts the registry denies to have, though this client has seen them there."""
+
 _DOCKER_HUB = ("docker.io", "index.docker.io")
 _DOCKER_HUB_API = "registry-1.docker.io"
 
@@ -254,6 +258,11 @@ class RegistryClient:
         return tuple(found)
 
     def _put(self, reference: Reference, content: bytes, media_type: str) -> Response:
+        """Write a manifest. What it names must be there; where this client has seen it, a denial may pass.
+
+        A registry may lag behind itself. And docker-registry, on a file system, empties the link to a blob or manifest
+        for a moment while another client sends it once more: whoever reads it then is told that there is none.
+        """
         what = f"cannot write {reference}"
         digest = digest_of(content)
         if reference.digest is not None and not matches(content, reference.digest):
@@ -261,13 +270,34 @@ class RegistryClient:
         request = self._request(
             "PUT", reference.repository, f"manifests/{reference.target}", headers={"Content-Type": media_type}
         )
-        response = self._send(replace(request, body=content), self._scopes(reference.repository, Access.PUSH), what)
-        if response.status not in (200, 201, 202):
-            raise self._refusal(response, what)
+        request = replace(request, body=content)
+        scopes = self._scopes(reference.repository, Access.PUSH)
+
+        def attempt() -> Response:
+            response = self._send(request, scopes, what, once=True)
+            if response.status in (200, 201, 202):
+                return response
+            refusal = self._refusal(response, what)
+            if _PART_UNKNOWN in _codes(response) and self._has_seen_parts(reference.repository, content, media_type):
+                raise Transient(refusal, urlsplit(response.url).netloc, tries=_PART_TRIES)
+            raise refusal
+
+        response = self._sender.retry(attempt)
         kept = response.header("Docker-Content-Digest")
         if kept not in ("", reference.digest or digest):
             raise self._nonsense(what, f"it kept {kept[:100]!r} where {digest} was sent")
+        self._remember(digest, reference.repository)
         return response
+
+    def _has_seen_parts(self, repository: Repository, content: bytes, media_type: str) -> bool:
+        """Whether this client has seen in a repository whatever a manifest names."""
+        try:
+            manifest = parse_manifest(content, media_type, "what was sent")
+        except InvalidManifest:
+            return False
+        parts = manifest.manifests if isinstance(manifest, ImageIndex) else manifest.blobs
+        with self._lock:
+            return all(repository in self._homes.get(part.digest, ()) for part in parts)
 
     def _get(self, reference: Reference, access: Access, what: str) -> Manifest | Response:
         request = self._request(
@@ -292,6 +322,7 @@ class RegistryClient:
         ):
             if digest and not matches(response.body, digest):
                 raise self._nonsense(what, f"{source} says {digest[:140]}, the content is {manifest.digest}")
+        self._remember(manifest.digest, reference.repository)
         return manifest
 
     def _head(self, reference: Reference, access: Access) -> Descriptor | Response:
@@ -313,6 +344,7 @@ class RegistryClient:
             return response
         if not is_digest(digest) or reference.digest not in (None, digest):
             raise self._nonsense(what, f"it says that its digest is {digest[:140]!r}")
+        self._remember(digest, reference.repository)
         return Descriptor(media_type, digest, int(length))
 
     # Blobs
@@ -427,7 +459,7 @@ class RegistryClient:
         return join_url(response.url, location, what)
 
     def _remember(self, digest: str, repository: Repository) -> None:
-        """Note where a blob is: from there it can be mounted into other repositories."""
+        """Note where a blob or manifest is: from there a blob can be mounted into other repositories."""
         with self._lock:
             self._homes.setdefault(digest, {})[repository] = None
 
@@ -641,10 +673,13 @@ def _authorized(request: Request, authorization: str | None) -> Request:
 
 def _is_definite(response: Response) -> bool:
     """Whether a 404 says that there is no such thing, and not just that this address means nothing to the server."""
-    if not response.body:
-        return True
+    return not response.body or any(code in _ABSENT for code in _codes(response))
+
+
+def _codes(response: Response) -> list[str]:
+    """The codes in the error body of the distribution specification; none where it is something else."""
     try:
         codes: list[Any] = [error["code"] for error in json.loads(response.body)["errors"]]
     except (ValueError, LookupError, TypeError, RecursionError):
-        return False
-    return any(code in _ABSENT for code in codes if isinstance(code, str))
+        return []
+    return [code for code in codes if isinstance(code, str)]

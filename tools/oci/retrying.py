@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import random
 import re
 import threading
@@ -82,13 +83,14 @@ def shown(url: str) -> str:
 
 
 class Transient(Exception):  # it is caught by this package, which then waits or raises `error`
-    """A failure that may pass. `hint`: seconds that the server asks to wait."""
+    """A failure that may pass. `hint`: seconds that the server asks to wait; `tries`: after so many it is final."""
 
-    def __init__(self, error: OciError, host: str, hint: float | None = None) -> None:
+    def __init__(self, error: OciError, host: str, hint: float | None = None, *, tries: float = math.inf) -> None:
         super().__init__(error)
         self.error = error
         self.host = host
         self.hint = hint
+        self.tries = tries
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class Sender:
                     give_up = now + self.retry_for
                 failures += 1
                 wait = backoff(failures) if failure.hint is None else failure.hint
-                if now + wait > give_up:
+                if failures >= failure.tries or now + wait > give_up:
                     raise _final(failure, failures, wait) from None
                 self._hold(failure, wait)
 
