@@ -71,6 +71,24 @@ def test_a_disk_that_becomes_full_during_the_build(machine: Host) -> None:
     assert_error(result, "the disk is full", "No space left on device", "free 3 GB")
 
 
+def test_a_full_disk_of_which_no_program_says_so(machine: Host) -> None:
+    # What tar says where a part of a file could still be written; which part that is, is chance.
+    tar, real = machine.folder / "tar", machine.folder / "real_tar"
+    shutil.copy(shutil.which("tar") or "tar", real)
+    tar.write_text(f"""#!/bin/sh
+        case "$*" in
+        *--extract*) ;;
+        *) exec {real} "$@" ;;
+        esac
+        dd if=/dev/zero of={machine.cache}/other bs=1M 2>/dev/null
+        echo 'tar: ./usr/sbin/chroot: Wrote only 3072 of 5576 bytes' >&2
+        exit 2
+    """)
+    tar.chmod(0o755)
+    result = machine.run("true", before=_with_disk(machine, "3100m", f"mount --bind {tar} $(command -v tar)"))
+    assert_error(result, "the disk is full", "No space left on device: ", "free 3 GB")
+
+
 def _with_disk(machine: Host, size: str, then: str = "true") -> list[str]:
     """What to put before a command so that its cache folder is on a disk of that size."""
     return with_mounts(f"mount -t tmpfs -o size={size} none {machine.folder}/cache || exit; {then}")
