@@ -34,8 +34,6 @@ def layer(folder: Path, *items: Mapping[str, str], options: Sequence[str] = ()) 
 def describe(folder: Path, layers: Sequence[Path], settings: Mapping[str, Any], documents: Sequence[str]) -> int:
     """Writes the documents of an image of these layers for both platforms."""
     folder.mkdir(exist_ok=True)
-    part = folder / "settings.json"
-    part.write_text(json.dumps({"settings": settings}))
     images = []
     for platform in PLATFORMS:
         out = folder / platform.replace("/", "_")
@@ -43,7 +41,7 @@ def describe(folder: Path, layers: Sequence[Path], settings: Mapping[str, Any], 
         images.append(
             {
                 "platform": platform,
-                "settings": [str(part)],
+                "settings": [{"settings": settings}],
                 "layers": [
                     {"blob": each.name, "listing": str(each / "listing"), "metadata": str(each / "metadata")}
                     for each in layers

@@ -84,7 +84,7 @@ def _image(label: str, request: Mapping[str, Any]) -> _Image:
     records = [_read(layer["metadata"]) for layer in request["layers"]]
     layers = [Layer.from_json(record) for record in records]
     listings = [Path(layer["listing"]).read_bytes() if layer["listing"] else None for layer in request["layers"]]
-    parts = [_read(part) for part in request["settings"]]
+    parts = [_read(part["config"]) if "config" in part else part for part in request["settings"]]
     run = run_parameters(parts)
     check_machines(label, platform, layers)
     check_entrypoint(label, platform, run, listings)

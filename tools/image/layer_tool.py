@@ -23,7 +23,7 @@ from tools.pip.errors import PipError
 from tools.pip.package_facts import wheel_package
 from tools.pip.wheel import wheel_entries
 
-Item = dict[str, str]
+Item = dict[str, Any]
 """A line of the content list: its kind, the path in the image, where it comes from, and what that kind needs."""
 
 # Set for the process that `--perturbed` starts.
@@ -95,10 +95,20 @@ def _entries(item: Item) -> Iterator[Entry]:
             yield _owned(Entry(path, "symlink", 0o777, target=item["target"], origin=origin), item)
         case "directory":
             yield _owned(Entry(path, "directory", 0o755, origin=origin), item)
+        case "launcher":
+            yield bytes_entry(path, _launcher(item), origin=origin)
         case "empty":
             yield bytes_entry(path, b"", origin=origin)
         case _:
             raise ValueError(f"no such kind of content: {kind}")
+
+
+def _launcher(item: Item) -> bytes:
+    """What starts a Python program, out of its template."""
+    text = Path(item["source"]).read_text(encoding="utf-8")
+    for place, value in (('"{MAIN}"', item["main"]), ('["{IMPORTS}"]', item["imports"])):
+        text = text.replace(place, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    return text.encode()
 
 
 def _owned(entry: Entry, item: Item) -> Entry:

@@ -2,7 +2,7 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("@rules_python//python:defs.bzl", "PyInfo", "PyRuntimeInfo")
-load("//tools/image:defs.bzl", "LayersInfo")
+load("//tools/image:defs.bzl", "ImageInfo")
 
 def _bootstrapped_program_impl(ctx):
     def write(name, content):
@@ -47,7 +47,7 @@ bootstrapped_program = rule(
 
 def _only_the_program_is_in_the_layer_impl(ctx):
     env = analysistest.begin(ctx)
-    layers = analysistest.target_under_test(env)[LayersInfo].layers
+    layers = analysistest.target_under_test(env)[ImageInfo].layers
     asserts.equals(env, 1, len(layers))
     action = [action for action in analysistest.target_actions(env) if layers[0].blob in action.outputs.to_list()][0]
     placed = [
@@ -57,7 +57,7 @@ def _only_the_program_is_in_the_layer_impl(ctx):
     ]
     asserts.equals(
         env,
-        ["tests/image/start_up/fixture.bzl", "tests/image/start_up/layers.launcher.py"],
+        ["tests/image/start_up/fixture.bzl"],
         sorted([path for path in placed if "layer_tool" not in path]),
     )
     asserts.true(env, layers[0].key != None, "Nothing but sources: the layer is the same for every platform.")

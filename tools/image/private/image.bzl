@@ -1,7 +1,8 @@
 """The rule for an image of one platform: layers, and what a container of it is to be like."""
 
-load("//tools/image/private:providers.bzl", "ImageInfo", "LayerInfo", "LayersInfo")
-load("//tools/platforms:defs.bzl", "ARCHITECTURE_ATTRS", "target_architecture")
+load("//tools/image/private:program_layers.bzl", "PROGRAM_ATTRS", "program_layers")
+load("//tools/image/private:providers.bzl", "ImageInfo", "LayerInfo")
+load("//tools/platforms:defs.bzl", "target_architecture")
 
 def _image_impl(ctx):
     base = ctx.attr.base[ImageInfo] if ctx.attr.base else None
@@ -11,42 +12,26 @@ def _image_impl(ctx):
 
     _check_settings(ctx)
 
-    layers = list(base.layers) if base else []
-    entrypoint = ctx.attr.entrypoint
-    env = {}
-    programs = {}
-    for target in ctx.attr.layers:
-        if LayersInfo in target:
-            started = tuple(target[LayersInfo].entrypoint)
-            if started in programs or (programs and not ctx.attr.entrypoint):
-                fail(("%s: %s and %s are two programs, and an image starts one. Make an image of each; or, if both can be " +
-                      "started by their own files, say in `entrypoint` which one is.") % (ctx.label, programs.values()[0], target.label))
-            programs[started] = target.label
-            layers += target[LayersInfo].layers
-            entrypoint = entrypoint or target[LayersInfo].entrypoint
-            env |= target[LayersInfo].env
-        else:
-            layers.append(target[LayerInfo])
-
-    settings = ctx.actions.declare_file(ctx.label.name + ".settings.json")
-    ctx.actions.write(settings, json.encode({"settings": {
+    program = program_layers(ctx) if ctx.attr.binary else struct(layers = [], entrypoint = [], env = {})
+    layers = (base.layers if base else []) + program.layers + [layer[LayerInfo] for layer in ctx.attr.layers]
+    settings = {
         "annotations": ctx.attr.annotations,
         "cmd": ctx.attr.cmd,
-        "entrypoint": entrypoint,
-        "env": env | ctx.attr.env,
+        "entrypoint": ctx.attr.entrypoint or program.entrypoint,
+        "env": program.env | ctx.attr.env,
         "exposed_ports": ctx.attr.exposed_ports,
         "labels": ctx.attr.labels,
         "stop_signal": ctx.attr.stop_signal,
         "user": ctx.attr.user,
         "workdir": ctx.attr.workdir,
-    }}) + "\n")
+    }
     return [
-        DefaultInfo(files = depset([settings] + [layer.metadata for layer in layers])),
+        DefaultInfo(files = depset([layer.metadata for layer in layers])),
         OutputGroupInfo(blobs = depset([layer.blob for layer in layers])),
         ImageInfo(
             layers = layers,
             platform = platform,
-            settings = (base.settings if base else []) + [settings],
+            settings = (base.settings if base else []) + [struct(settings = settings)],
         ),
     ]
 
@@ -71,7 +56,18 @@ image = rule(
 
 What it says depends on its layers and attributes alone: no time, user, path, version or commit goes into it. A setting
 that is left empty is taken from the base; `env`, `labels` and `exposed_ports` are added to the base's; an `entrypoint`
-drops the base's `cmd`, which was made for another one (OCI image-spec, config.md).""",
+drops the base's `cmd`, which was made for another one (OCI image-spec, config.md).
+
+The layers of `binary` are one with its own files, and for a py_binary one for each wheel that it needs. Its runfiles lie in
+/app, complete: files, symbolic links, empty files, the repository mapping and data. Its `env` becomes the image's; its
+`args` do not: see `cmd`.
+
+A py_binary is started by a launcher that names its interpreter, its search path and its main file outright: no shell, no
+`env`, and no Bazel bootstrap takes part. Its own layer is written once for all platforms if it holds nothing but sources. A
+py_binary among the data of another is there, but its own start-up needs more than the image has.
+
+Any other program is started itself: its executable is the entrypoint, and RUNFILES_DIR is set. A script needs a base with
+its interpreter, a dynamically linked program one with its libraries.""",
     attrs = {
         "annotations": attr.string_dict(
             doc = "Annotations of the manifest (OCI image-spec, annotations.md). The base's are not taken over: they are about the base.",
@@ -81,17 +77,17 @@ drops the base's `cmd`, which was made for another one (OCI image-spec, config.m
             providers = [ImageInfo],
         ),
         "cmd": attr.string_list(doc = "Arguments for the entrypoint where the user gives none."),
-        "entrypoint": attr.string_list(doc = "The command that is started; by default that of the layers."),
+        "entrypoint": attr.string_list(doc = "The command that is started; by default that of `binary`."),
         "env": attr.string_dict(doc = "Environment variables."),
         "exposed_ports": attr.string_list(doc = "Ports that the program listens on: `8080/tcp`."),
         "labels": attr.string_dict(doc = "Labels of the configuration."),
         "layers": attr.label_list(
-            doc = "Layers on top of the base, bottom first.",
-            providers = [[LayerInfo], [LayersInfo]],
+            doc = "Further layers, above those of the base and of `binary`, bottom first.",
+            providers = [LayerInfo],
         ),
         "stop_signal": attr.string(doc = "The signal that asks the program to end, such as SIGINT; engines send SIGTERM otherwise."),
         "user": attr.string(doc = "User, or user:group, by name or number."),
         "workdir": attr.string(doc = "Absolute path of the working directory."),
-    } | ARCHITECTURE_ATTRS,
+    } | PROGRAM_ATTRS,
     provides = [ImageInfo],
 )

@@ -32,7 +32,7 @@ def _image_index_impl(ctx):
     args.add_all([
         json.encode({
             "platform": name,
-            "settings": [file.path for file in image.settings],
+            "settings": [{"config": part.config.path} if hasattr(part, "config") else part for part in image.settings],
             "layers": [{
                 "blob": names[layer.blob],
                 "listing": layer.listing.path if layer.listing else None,
@@ -47,7 +47,7 @@ def _image_index_impl(ctx):
     facts = [
         file
         for image in images.values()
-        for file in image.settings + [
+        for file in [part.config for part in image.settings if hasattr(part, "config")] + [
             fact
             for layer in image.layers
             for fact in [layer.metadata] + ([layer.listing] if layer.listing else [])

@@ -18,22 +18,14 @@ architecture that its programs are for, or null) and packages (what it holds tha
     },
 )
 
-LayersInfo = provider(
-    doc = "Several layers that belong together, and how what they hold is started.",
-    fields = {
-        "entrypoint": "list of strings: the command that starts it; empty where there is nothing to start.",
-        "env": "dict of strings: the environment that it needs.",
-        "layers": "list of LayerInfo, bottom first.",
-    },
-)
-
 ImageInfo = provider(
     doc = "The description of an image for one platform: what an image index makes its documents of.",
     fields = {
         "layers": "list of LayerInfo, bottom (base) first.",
         "platform": "string: os/architecture by their OCI names, such as linux/arm64.",
-        "settings": """list of File, bottom (base) first: what a container of the image is to be like. Each is a JSON object:
-{"settings": ...} as the rule image writes it, or the configuration of a pulled image (OCI image-spec, config.md).""",
+        "settings": """list of struct, bottom (base) first: what a container of the image is to be like. Each has either
+`settings`, a dict as the rule image makes it, or `config`, the File of a pulled image's configuration (OCI image-spec,
+config.md).""",
     },
 )
 

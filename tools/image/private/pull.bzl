@@ -246,7 +246,7 @@ def _pulled_image_impl(ctx):
         ImageInfo(
             layers = layers,
             platform = ctx.attr.platform,
-            settings = [ctx.file.config],
+            settings = [struct(config = ctx.file.config)],
         ),
     ]
 

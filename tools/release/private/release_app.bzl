@@ -1,6 +1,6 @@
 """The macro that makes an app releasable."""
 
-load("//tools/image:defs.bzl", "binary_layers", "image_index", "image_load", "image_push", "image_run", _image = "image")
+load("//tools/image:defs.bzl", "image_index", "image_load", "image_push", "image_run", _image = "image")
 load("//tools/platforms:defs.bzl", "DEFAULT_PLATFORMS")
 load("//tools/release/private:app_metadata.bzl", "app_metadata")
 
@@ -57,18 +57,14 @@ def release_app(
     if not image:
         binary = binary or ":" + name
         image = ":%s_image_base" % name
-        binary_layers(
-            name = name + "_image_layers",
-            binary = binary,
-            compression = compression,
-            **common
-        )
         _image(
             name = name + "_image_base",
             base = base,
+            binary = binary,
+            compression = compression,
             env = env,
             exposed_ports = exposed_ports,
-            layers = [":%s_image_layers" % name] + layers,
+            layers = layers,
             user = user,
             **common
         )

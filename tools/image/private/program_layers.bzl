@@ -2,7 +2,6 @@
 
 load("@rules_python//python:defs.bzl", "PyInfo", "PyRuntimeInfo")
 load("//tools/image/private:layer.bzl", "COMPRESSION_ATTR", "LAYER_TOOL_ATTRS", "file_line", "write_layer")
-load("//tools/image/private:providers.bzl", "LayersInfo")
 load("//tools/pip:defs.bzl", "WheelInfo")
 load("//tools/platforms:defs.bzl", "ARCHITECTURE_ATTRS", "is_container", "target_architecture")
 
@@ -111,7 +110,16 @@ def _place(file):
 def _line(kind, path, origin):
     return json.encode({"kind": kind, "path": path, "origin": str(origin)})
 
-def _binary_layers_impl(ctx):
+def program_layers(ctx):
+    """Declares the layers of a rule's `binary`.
+
+    Args:
+      ctx: context of a rule with PROGRAM_ATTRS; its `binary` is given.
+
+    Returns:
+      struct of `layers` (list of LayerInfo, bottom first), `entrypoint` (list of strings: what starts the program) and
+      `env` (dict of strings: the environment that it needs).
+    """
     binary = ctx.attr.binary
     if not binary[DefaultInfo].files_to_run.executable:
         fail(("%s: %s is no program: its rule makes nothing that can be run. Name a *_binary target, or place files " +
@@ -119,11 +127,7 @@ def _binary_layers_impl(ctx):
     layers, entrypoint, env = (_python if PyInfo in binary else _other)(ctx)
     if RunEnvironmentInfo in binary:
         env |= binary[RunEnvironmentInfo].environment
-    return [
-        DefaultInfo(files = depset([layer.metadata for layer in layers])),
-        OutputGroupInfo(blobs = depset([layer.blob for layer in layers])),
-        LayersInfo(layers = layers, entrypoint = entrypoint, env = env),
-    ]
+    return struct(layers = layers, entrypoint = entrypoint, env = env)
 
 def _other(ctx):
     """A program of any language: its executable is what is started, and finds its data as Bazel's libraries do."""
@@ -134,7 +138,6 @@ def _other(ctx):
         # Whatever its content is: Bazel calls it executable.
         first = [file_line(executable, _place(executable), mode = "0755")],
         inputs = [executable],
-        facts = [],
     )
     return [layer], ["/" + _place(executable)], {"RUNFILES_DIR": "/" + _ROOT}
 
@@ -145,7 +148,6 @@ def _python(ctx):
         fail(("%s: %s has no file to start: it is no py_binary, or its main file was not found. " +
               "Name a py_binary, and set its `main`.") % (ctx.label, binary.label))
     wheels = sorted(program.wheels.to_list(), key = lambda wheel: wheel.info.distribution)
-    launcher, facts = _declare_launcher(ctx, program.main, wheels)
 
     # Not in the image: wheels, which have layers of their own, and the build's own interpreter.
     elsewhere = {wheel.info.directory: True for wheel in wheels}
@@ -156,9 +158,8 @@ def _python(ctx):
     app = _app_layer(
         ctx,
         elsewhere = elsewhere,
-        first = [file_line(launcher, _LAUNCHER)],
-        inputs = [launcher],
-        facts = facts,
+        first = [_launcher_line(ctx, program.main, wheels)],
+        inputs = [ctx.file._launcher],
         is_start_up = lambda file: _is_start_up(file, binary.label, program.main),
     )
     return _wheel_layers(ctx, wheels) + [app], [ctx.attr.interpreter, "/" + _LAUNCHER], {}
@@ -192,25 +193,22 @@ def _wheel_layers(ctx, wheels):
         for group, infos in sorted(groups.items())
     ] + [getattr(wheel, ctx.attr.compression) for wheel in wheels if wheel.info.distribution in kept]
 
-def _declare_launcher(ctx, main, wheels):
-    """The launcher, and what makes its content."""
+def _launcher_line(ctx, main, wheels):
+    """The line of the launcher: the layer tool fills the template in."""
     wheel_paths = {wheel.info.site_packages: "/" + _wheel_path(wheel.info) for wheel in wheels}
-    imports = [
-        wheel_paths.get(path, "/%s/%s" % (_ROOT, path))
-        for path in ctx.attr.binary[PyInfo].imports.to_list()
-    ]
-    launcher = ctx.actions.declare_file(ctx.label.name + ".launcher.py")
-    ctx.actions.expand_template(
-        template = ctx.file._launcher,
-        output = launcher,
-        substitutions = {
-            "\"{MAIN}\"": json.encode(_runfiles_path(main.short_path)),
-            "[\"{IMPORTS}\"]": json.encode(imports),
-        },
-    )
-    return launcher, [main.short_path] + imports
+    return json.encode({
+        "imports": [
+            wheel_paths.get(path, "/%s/%s" % (_ROOT, path))
+            for path in ctx.attr.binary[PyInfo].imports.to_list()
+        ],
+        "kind": "launcher",
+        "main": _runfiles_path(main.short_path),
+        "origin": str(ctx.attr.binary.label),
+        "path": _LAUNCHER,
+        "source": ctx.file._launcher.path,
+    })
 
-def _app_layer(ctx, elsewhere, first, inputs, facts, is_start_up = lambda _file: False):
+def _app_layer(ctx, elsewhere, first, inputs, is_start_up = lambda _file: False):
     """Everything in the program's runfiles that is not `elsewhere`, complete.
 
     Args:
@@ -218,7 +216,6 @@ def _app_layer(ctx, elsewhere, first, inputs, facts, is_start_up = lambda _file:
       elsewhere: dict whose keys are the files to leave out.
       first: lines of what is not among the runfiles.
       inputs: the files of these lines.
-      facts: what makes the content of `inputs`; with that and the sources the layer's content is known.
       is_start_up: function that tells further files to leave out.
 
     Returns:
@@ -234,8 +231,11 @@ def _app_layer(ctx, elsewhere, first, inputs, facts, is_start_up = lambda _file:
     lines = [file_line(file, path) for path, file in links.items()]
     lines += [_line("empty", "%s/%s" % (_ROOT, _runfiles_path(path)), binary.label) for path in runfiles.empty_filenames.to_list()]
     inputs = inputs + links.values()
-    is_source = PyInfo in binary and all([file.is_source for file in files + links.values()])
-    key = ("app", str(binary.label), ctx.attr.compression, tuple(facts), tuple(lines), tuple(files)) if is_source else None
+    lines = first + lines
+
+    # The same on every platform, then: sources are no platform's.
+    is_source = all([file.is_source for file in files + inputs])
+    key = ("app", str(binary.label), ctx.attr.compression, tuple(lines), tuple(files)) if is_source else None
 
     # Repositories without a file in the layer are left out of the mapping, so it is a fact of the files above.
     mapping = getattr(binary[DefaultInfo].files_to_run, "repo_mapping_manifest", None)
@@ -252,7 +252,7 @@ def _app_layer(ctx, elsewhere, first, inputs, facts, is_start_up = lambda _file:
         ctx,
         name = ctx.label.name,
         created_by = "app %s" % binary.label.name,
-        lines = first + lines,
+        lines = lines,
         inputs = inputs,
         files = files,
         place = _file_at_its_runfiles_path,
@@ -261,37 +261,22 @@ def _app_layer(ctx, elsewhere, first, inputs, facts, is_start_up = lambda _file:
         compression = ctx.attr.compression,
     )
 
-binary_layers = rule(
-    implementation = _binary_layers_impl,
-    doc = """Layers of a program, whatever rule makes it: one with its own files, and for a py_binary one for each wheel it needs.
-
-The program's runfiles lie in /app, complete: files, symbolic links, empty files, the repository mapping and data.
-
-A py_binary is started by a launcher that names its interpreter, its search path and its main file outright: no shell, no
-`env`, and no Bazel bootstrap takes part. Its own layer is written once for all platforms if it holds nothing but sources.
-The program's `env` becomes the image's; its `args` do not: see `cmd` of image. A py_binary among the data of another is
-there, but its own start-up needs more than the image has.
-
-Any other program is started itself: its executable is the entrypoint, and RUNFILES_DIR is set. A script needs a base with
-its interpreter, a dynamically linked program one with its libraries.""",
-    attrs = {
-        "binary": attr.label(
-            aspects = [_program_aspect],
-            doc = "The program: a py_binary, cc_binary, sh_binary or any other target that can be run.",
-            mandatory = True,
-        ),
-        "interpreter": attr.string(
-            default = "/usr/bin/python3",
-            doc = "Absolute path of Python in the image; of no meaning for other programs.",
-        ),
-        "max_wheel_layers": attr.int(
-            default = 40,
-            doc = "Into how many layers wheels may go. Beyond, the largest keep their own, and the others share one for pure wheels and one for the rest.",
-        ),
-        "_launcher": attr.label(
-            allow_single_file = True,
-            default = "//tools/image:launcher.py.tpl",
-        ),
-    } | COMPRESSION_ATTR | LAYER_TOOL_ATTRS | ARCHITECTURE_ATTRS,
-    provides = [LayersInfo],
-)
+# Attributes of a rule that calls program_layers().
+PROGRAM_ATTRS = {
+    "binary": attr.label(
+        aspects = [_program_aspect],
+        doc = "The program that the image starts: a py_binary, cc_binary, sh_binary or any other target that can be run.",
+    ),
+    "interpreter": attr.string(
+        default = "/usr/bin/python3",
+        doc = "Absolute path of Python in the image; of no meaning for other programs.",
+    ),
+    "max_wheel_layers": attr.int(
+        default = 40,
+        doc = "Into how many layers wheels may go. Beyond, the largest keep their own, and the others share one for pure wheels and one for the rest.",
+    ),
+    "_launcher": attr.label(
+        allow_single_file = True,
+        default = "//tools/image:launcher.py.tpl",
+    ),
+} | COMPRESSION_ATTR | LAYER_TOOL_ATTRS | ARCHITECTURE_ATTRS
