@@ -1,7 +1,7 @@
 """Testing that an image is a function of its inputs."""
 
 load("@rules_python//python:defs.bzl", "py_test")
-load("//tools/image/private:subject.bzl", "image_subject", "subject_folder")
+load("//tools/image/private:subject.bzl", "declare_subject")
 
 def image_repro_test(name, image, size = "small", **kwargs):
     """Tests that each layer of an image, written once more under other conditions, is the same, byte for byte.
@@ -16,21 +16,14 @@ def image_repro_test(name, image, size = "small", **kwargs):
       size: Bazel's test size.
       **kwargs: common attributes of tests.
     """
-    image_subject(
-        name = name + "_subject",
-        view = "writings",
-        index = image,
-        tags = kwargs.get("tags", []) + ["manual"],
-        testonly = True,
-        visibility = ["//visibility:private"],
-    )
+    folder = declare_subject(name + "_subject", "writings", image, kwargs.get("tags", []))
     py_test(
         name = name,
         size = size,
         srcs = [Label("//tools/image/testing:repro_check.py")],
         main = Label("//tools/image/testing:repro_check.py"),
         # Quoted, since Bazel splits arguments as a shell does.
-        args = ["'--subject=%s/subject.json'" % subject_folder(native.package_name(), name + "_subject")],
+        args = ["'--subject=%s/subject.json'" % folder],
         data = [":%s_subject" % name],
         deps = [Label("//tools/image/testing:subject")],
         **kwargs

@@ -1,7 +1,7 @@
 """Testing how large an image is."""
 
 load("@rules_python//python:defs.bzl", "py_test")
-load("//tools/image/private:subject.bzl", "image_subject", "subject_folder")
+load("//tools/image/private:subject.bzl", "declare_subject")
 
 def image_size_test(name, image, max_mb = None, max_new_mb_vs = {}, size = "small", **kwargs):
     """Tests how much of an image has to be kept and sent, and prints its layers, those it shares, and their sizes.
@@ -20,29 +20,21 @@ def image_size_test(name, image, max_mb = None, max_new_mb_vs = {}, size = "smal
     """
     if max_mb == None and not max_new_mb_vs:
         fail("image_size_test %s: there is no limit, so nothing could fail. Give it max_mb or max_new_mb_vs." % name)
-    subjects = {name + "_subject": image}
-    args = []
+    tags = kwargs.get("tags", [])
+    subjects = [name + "_subject"]
+    args = ["--subject", _subject(subjects[0], image, tags)]
     if max_mb != None:
         args.append("--max-bytes=%d" % _bytes(max_mb))
     for number, (other, limit) in enumerate(max_new_mb_vs.items()):
         subject = "%s_subject_%d" % (name, number)
-        subjects[subject] = other
-        args += ["--max-new-bytes", _quoted(subject), str(_bytes(limit))]
-    for subject, index in subjects.items():
-        image_subject(
-            name = subject,
-            view = "sizes",
-            index = index,
-            tags = kwargs.get("tags", []) + ["manual"],
-            testonly = True,
-            visibility = ["//visibility:private"],
-        )
+        subjects.append(subject)
+        args += ["--max-new-bytes", _subject(subject, other, tags), str(_bytes(limit))]
     py_test(
         name = name,
         size = size,
         srcs = [Label("//tools/image/testing:size_check.py")],
         main = Label("//tools/image/testing:size_check.py"),
-        args = ["--subject", _quoted(name + "_subject")] + args,
+        args = args,
         data = [":" + subject for subject in subjects],
         deps = [Label("//tools/image/testing:subject")],
         **kwargs
@@ -51,6 +43,6 @@ def image_size_test(name, image, max_mb = None, max_new_mb_vs = {}, size = "smal
 def _bytes(megabytes):
     return int(megabytes * 1000000)
 
-def _quoted(subject):
-    """Quoted, since Bazel splits arguments as a shell does."""
-    return "'%s/subject.json'" % subject_folder(native.package_name(), subject)
+def _subject(name, image, tags):
+    """Declares a subject and names its file, quoted, since Bazel splits arguments as a shell does."""
+    return "'%s/subject.json'" % declare_subject(name, "sizes", image, tags)

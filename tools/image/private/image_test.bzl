@@ -1,7 +1,7 @@
 """Testing what is in an image, how it is configured, and what its containers do."""
 
 load("@rules_python//python:defs.bzl", "py_test")
-load("//tools/image/private:subject.bzl", "image_subject", "subject_folder")
+load("//tools/image/private:subject.bzl", "declare_subject")
 
 # How the docker SDK finds an engine, and whether this is CI.
 _ENVIRONMENT = [
@@ -72,16 +72,8 @@ def image_test(name, image, spec, platforms = [], engine = None, size = "small",
     inline = type(spec) == "dict"
     if inline and spec.get("commands") and not engine:
         fail("image_test %s: its commands would not be run. Give it engine = \"required\", or \"if_available\"." % name)
-    image_subject(
-        name = name + "_subject",
-        view = "contents",
-        index = image,
-        spec = json.encode_indent(spec, indent = "  ") if inline else "",
-        tags = tags + ["manual"],
-        testonly = True,
-        visibility = ["//visibility:private"],
-    )
-    folder = subject_folder(native.package_name(), name + "_subject")
+    written = json.encode_indent(spec, indent = "  ") if inline else ""
+    folder = declare_subject(name + "_subject", "contents", image, tags, spec = written)
 
     # Quoted, since Bazel splits arguments as a shell does.
     args = ["'--subject=%s/subject.json'" % folder]

@@ -10,13 +10,36 @@ _PARTS = {
     "writings": ["listing"],
 }
 
-def subject_folder(package, name):
-    """Where the files of an image_subject lie, relative to the folder that tests run in."""
+def _subject_folder(package, name):
     return "%s/%s" % (package, name) if package else name
+
+def declare_subject(name, view, image, tags, spec = ""):
+    """Declares what one test looks at, for nobody else.
+
+    Args:
+      name: name of the image_subject.
+      view: see image_subject.
+      image: label of the image_index.
+      tags: tags of the test.
+      spec: see image_subject.
+
+    Returns:
+      The folder of its files, relative to the one that tests run in
+    """
+    image_subject(
+        name = name,
+        view = view,
+        index = image,
+        spec = spec,
+        tags = tags + ["manual"],
+        testonly = True,
+        visibility = ["//visibility:private"],
+    )
+    return _subject_folder(native.package_name(), name)
 
 def _image_subject_impl(ctx):
     index = ctx.attr.index[ImageIndexInfo]
-    folder = subject_folder(ctx.label.package, ctx.label.name)
+    folder = _subject_folder(ctx.label.package, ctx.label.name)
     links = {}
 
     # Links, not the files themselves: those of two platforms have one path among runfiles.
