@@ -17,7 +17,8 @@ def _wheel_library_impl(ctx):
         progress_message = "Unpacking wheels of %s %s" % (ctx.attr.distribution, ctx.attr.version),
     )
 
-    site_packages = _runfiles_path(ctx, directory)
+    # Where it lies below the root of a runfiles tree.
+    site_packages = (ctx.workspace_name + "/" + directory.short_path).removeprefix(ctx.workspace_name + "/../")
     files = depset([directory])
     runfiles = ctx.runfiles(transitive_files = files)
     return [
@@ -39,11 +40,6 @@ def _wheel_library_impl(ctx):
             wheels = ctx.files.wheels,
         ),
     ]
-
-def _runfiles_path(ctx, file):
-    if file.short_path.startswith("../"):
-        return file.short_path[len("../"):]
-    return ctx.workspace_name + "/" + file.short_path
 
 wheel_library = rule(
     implementation = _wheel_library_impl,
