@@ -108,8 +108,14 @@ def observe(request: Request, names: Names, inspector: Inspector) -> Observation
         repository = names.version.repository
         return _answer(lambda: names.templates.versions(client.list_tags(repository, access=access)))
 
+    def connect_ahead() -> None:
+        # A version's commit is there, as a rule, and is then looked into by more requests at once than these.
+        if names.commit is not None and names.version is not None:
+            client.connect_ahead(client.max_connections - len(questions))
+
     questions: list[Callable[[], Any]] = [commit, version, latest, versions]
-    return Observation(*run_all(questions, at_once=client.max_connections))
+    *answers, _ = run_all([*questions, connect_ahead], at_once=client.max_connections)
+    return Observation(*answers)
 
 
 def _answer(question: Callable[[], Answer]) -> Answer | Unanswered:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from email.utils import formatdate
+from functools import partial
 from http.client import HTTPMessage
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from tools.oci.errors import Forbidden, InvalidResponse, OciError, Refused, Thro
 from tools.oci.manifest import MAX_MANIFEST_SIZE, OCI_INDEX, Descriptor, ImageIndex
 from tools.oci.parallel import run_all
 from tools.oci.publication import push_index
-from tools.oci.reference import Reference
+from tools.oci.reference import Reference, Repository
 from tools.oci.retrying import backoff, is_transient, join_url, server_words, shown, wait_hint
 from tools.oci.tags import write_tag
 from tools.oci.transport import Response, is_loopback
@@ -133,6 +134,24 @@ def test_nobody_listening_is_unavailable_and_says_what_to_do(hasty: RegistryClie
         with RegistryClient(address, retry_for=0) as client, pytest.raises(Unavailable, match="refused") as caught:
             client.find_manifest(Reference.parse(f"{address}/app:v1"))
     assert "reachable" in caught.value.remedy
+
+
+def test_connections_ahead_of_requests_are_used_by_them_and_where_they_fail_the_request_says_so(
+    proxy: FaultProxy, patient: RegistryClient, reference: Reference, index: ImageIndex
+) -> None:
+    proxy.connection_latency = 0.3
+    patient.connect_ahead(3)
+    time.sleep(0.4)
+    started = time.monotonic()
+    assert run_all([partial(patient.get_manifest, reference)] * 3) == [index] * 3
+    assert time.monotonic() - started < 0.3
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        with RegistryClient(address, retry_for=0) as client:
+            client.connect_ahead(3)
+            with pytest.raises(Unavailable, match="no answer"):
+                client.list_tags(Repository(address, "app"))
 
 
 def test_a_wait_is_told_to_whoever_listens(proxy: FaultProxy, reference: Reference) -> None:

@@ -171,6 +171,13 @@ class RegistryClient:
                 counts.seconds_waited,
             )
 
+    def connect_ahead(self, count: int) -> None:
+        """Open so many connections for requests that are to come at once, and need not wait for them then.
+
+        Nothing is done where connections are idle already, and nothing raised where it fails: the requests will.
+        """
+        self._sender.connect_ahead(self._base(), count)
+
     def poll(
         self, question: Callable[[], Result], until: Callable[[Result], bool], text: str, seconds: float
     ) -> Result:

@@ -122,6 +122,10 @@ class Sender:
         """Close the idle connections."""
         self._transport.close()
 
+    def connect_ahead(self, address: str, count: int) -> None:
+        """See Transport."""
+        self._transport.connect_ahead(address, count)
+
     def counts(self) -> Counts:
         """What has been sent so far."""
         with self._lock:

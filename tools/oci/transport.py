@@ -17,6 +17,7 @@ from typing import BinaryIO
 from urllib.parse import SplitResult, urlsplit
 
 from tools.oci.errors import BlobMismatch
+from tools.oci.parallel import run_all
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
@@ -77,7 +78,7 @@ class Response:
 
 
 class Transport:
-    """The connections. Safe to use from several threads; as many connections as requests at the same time."""
+    """The connections. Safe to use from several threads; as many as requests at the same time, and those made ahead."""
 
     def __init__(self, on_sent: Callable[[int], None]) -> None:
         """`on_sent` is told the number of body bytes as they are sent."""
@@ -92,6 +93,26 @@ class Transport:
             self._idle.clear()
         for connection in connections:
             connection.close()
+
+    def connect_ahead(self, address: str, count: int) -> None:
+        """Open so many connections at the same time, unless one is idle. Where that fails, a request will say why."""
+        url = urlsplit(address)
+        key = (url.scheme, url.netloc)
+
+        def connect() -> None:
+            connection = _connect(url)
+            try:
+                connection.connect()
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                return
+            with self._lock:
+                self._idle.setdefault(key, []).append(connection)
+
+        with self._lock:
+            if self._idle.get(key):
+                return
+        run_all([connect] * count, at_once=count)
 
     def exchange(self, request: Request) -> Response:
         """Send a request and read its answer. Raises OSError or http.client.HTTPException when there is none."""
