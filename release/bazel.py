@@ -78,7 +78,7 @@ class Bazel:
             raise ReleaseError(
                 f"Cannot run {self._name(arguments)}",
                 str(error),
-                "Install Bazel or Bazelisk, or name it in $BAZEL; ./bazelw sets it.",
+                "Install Bazel or Bazelisk, or name one in $BAZEL.",
             ) from None
 
     def _name(self, arguments: Sequence[str]) -> str:

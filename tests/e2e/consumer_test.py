@@ -162,6 +162,16 @@ def test_a_platform_that_is_not_said_to_be_a_containers_is_refused(consumer: Wor
     assert "give each of its platforms the constraint value @slipway//tools/platforms:container" in result.stderr
 
 
+def test_a_lock_that_is_not_there_is_made_by_a_command_that_the_repository_can_type(
+    consumer: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "packages.yaml").write_text("{suite: trixie, architectures: [amd64], sets: {zones: [tzdata]}}")
+    files = f"--manifest {tmp_path}/packages.yaml --lock {tmp_path}/packages.lock.json"
+    result = consumer.bazel("run", "@slipway//tools/debian:lock", "--", "--check", *files.split())
+    assert result.returncode == 1
+    assert f"Run `bazel run @slipway//tools/debian:lock -- {files}` to make it." in result.stderr
+
+
 def test_the_tests_of_a_repository_pass(consumer: Workspace) -> None:
     """That its lock is in step, and what image_test, image_size_test and image_repro_test say of its images."""
     result = consumer.bazel("test", "//...")

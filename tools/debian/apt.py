@@ -19,7 +19,7 @@ from tools.debian.lockfile import Archive, LockedPackage, Request
 
 _HELPER = Path("/usr/lib/apt/apt-helper")
 _KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.pgp", "/usr/share/keyrings/debian-archive-keyring.gpg")
-_NO_APT_REMEDY = "Run the same command through ./bazelw or tools/devroot/enter, or on a Debian machine."
+_NO_APT_REMEDY = "Run the same command on a Debian machine, or in a container of one."
 
 # Suites that get neither updates nor security uploads of their own.
 _ROLLING = ("sid", "unstable", "experimental")

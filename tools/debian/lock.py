@@ -21,10 +21,11 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="lock", description=__doc__)
     parser.add_argument("--manifest", default=_MANIFEST, help="the package list, from the root (%(default)s)")
     parser.add_argument("--lock", default=_LOCK, help="the lock, from the root (%(default)s)")
+    parser.add_argument("--command", default="bazel run //tools/debian:lock", help=argparse.SUPPRESS)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 3 when the lock is out of step")
     options = parser.parse_args(argv)
     workspace = Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."))
-    renewal = " ".join(["bazel run //tools/debian:lock", *_arguments(options.manifest, options.lock)])
+    renewal = " ".join([options.command, *_arguments(options.manifest, options.lock)])
     try:
         if options.check:
             return _check(workspace / options.manifest, workspace / options.lock, renewal)

@@ -1,5 +1,7 @@
 """The repositories of a lock: one for each architecture, with its package files, and a hub that chooses among them."""
 
+load(":lock_command.bzl", "LOCK_COMMAND")
+
 # Constraint values of @platforms//cpu by Debian's names of architectures.
 _CPUS = {
     "amd64": "x86_64",
@@ -109,8 +111,6 @@ def _differences(asked_for, locked):
 
 def _renewal(manifest, lock):
     """The command that renews a lock, from the root of the workspace that has it."""
-    program = Label("//tools/debian:lock")
-    command = "bazel run %s" % ("//tools/debian:lock" if program.repo_name == "" else "@slipway//tools/debian:lock")
     options = [
         "%s %s" % (option, path)
         for option, path, default in (
@@ -119,7 +119,7 @@ def _renewal(manifest, lock):
         )
         if path != default
     ]
-    return " ".join([command] + (["--"] + options if options else []))
+    return " ".join([LOCK_COMMAND] + (["--"] + options if options else []))
 
 def _path(label):
     return "%s/%s" % (label.package, label.name) if label.package else label.name
@@ -135,7 +135,7 @@ def _package_files_impl(repository_ctx):
         fail("\n" + _error(
             what = "cannot fetch Debian packages for %s" % architecture,
             why = "there is no python3 on PATH",
-            remedy = "Install Python 3.11 or later (Debian: apt install python3), or use ./bazelw.",
+            remedy = "Install Python 3.11 or later (Debian: apt install python3).",
         ))
     program = [repository_ctx.path(each) for each in repository_ctx.attr._program]
     lock = repository_ctx.path(repository_ctx.attr.lock)

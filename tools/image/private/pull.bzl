@@ -130,7 +130,7 @@ def _fetch(repository_ctx):
         fail("\n" + _error(
             what = "cannot pull \"%s\"" % attr.pull,
             why = "there is no python3 on PATH",
-            remedy = "install Python 3.11 or later (Debian: apt install python3), or use ./bazelw",
+            remedy = "install Python 3.11 or later (Debian: apt install python3)",
         ))
     for file in attr._program:
         repository_ctx.watch(file)

@@ -21,7 +21,7 @@ _TOOLS = {
 # the action that would have called it, and nothing before.
 _MISSING = """#!/bin/sh
 echo "error: cannot compile for linux/arm64: {triple}-gcc is not on this machine's PATH." >&2
-echo "Install gcc-{triple} and g++-{triple} and run 'bazel sync --configure', or call Bazel through ./bazelw." >&2
+echo "Install gcc-{triple} and g++-{triple} (packages of Debian), and run 'bazel fetch --force --configure'." >&2
 exit 1
 """
 
