@@ -232,8 +232,13 @@ class Workload:
         )
         return "//floor:floor"
 
-    def export(self, base_layout: Path, app_layout: Path, fetched_wheel: Path) -> None:
-        """Gives others the content of our layers, once ours are built; keeps the wheel that will be edited."""
+    def keep(self, fetched_wheel: Path) -> None:
+        """Keeps the wheel that will be edited."""
+        shutil.copy(fetched_wheel, self.wheels / "click.whl.orig")
+        (self.wheels / "name").write_text(fetched_wheel.name)
+
+    def export(self, base_layout: Path, app_layout: Path) -> None:
+        """Gives others the content of our layers, once ours are built."""
         base = _layers(base_layout)
         layers = _layers(app_layout)
         for architecture in ARCHITECTURES:
@@ -247,9 +252,7 @@ class Workload:
                 self.context / f"dependencies-{architecture}.tar.gz",
                 self.wheels / f"dependencies-{architecture}.tar.gz",
             )
-        shutil.copy(fetched_wheel, self.wheels / "click.whl.orig")
         _write(self.context / DOCKERFILE_NAME, DOCKERFILE)
-        (self.wheels / "name").write_text(fetched_wheel.name)
 
     def edit_line(self) -> None:
         """Changes one line of the first app's main.py, differently each time."""
@@ -271,9 +274,8 @@ class Workload:
         version = wheel.name.split("-")[1]
         pins = {**self._pins, "click": f"click=={version} --hash=sha256:{digest}\n"}
         _write(self.workspace / "requirements.txt", "".join(pins.values()))
-        for architecture in ARCHITECTURES:
-            name = f"dependencies-{architecture}.tar.gz"
-            _merge([self.wheels / name], self.context / name, {"click/__init__.py": line})
+        for archive in self.wheels.glob("dependencies-*.tar.gz"):
+            _merge([archive], self.context / archive.name, {"click/__init__.py": line})
 
     def write_big(self, size: int) -> str:
         """Makes a target that is one layer with a file of so many bytes, half of which can be compressed."""
