@@ -130,8 +130,26 @@ def test_a_c_program_runs_from_scratch_on_both_platforms(workspace: Workspace, e
 
 @pytest.mark.parametrize("platform", ARCHITECTURES)
 def test_a_script_finds_its_shell_and_its_data(workspace: Workspace, engine: Engine, platform: str) -> None:
-    run = "//tests/image/binaries:shell_image_run"
+    run = "//tests/image/binaries:script_image_run"
     assert bazel_run(workspace, engine, run, DOCKER_DEFAULT_PLATFORM=platform).stdout == "many words\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "why", "what_to_do"),
+    [
+        ("dynamic", "is linked dynamically and needs /lib64/ld-linux-x86-64.so.2", "minimal_base, or link the program"),
+        ("script", "is a script for /bin/sh", "shell_base has sh"),
+    ],
+)
+def test_a_program_that_its_base_cannot_start_makes_no_image(
+    workspace: Workspace, program: str, why: str, what_to_do: str
+) -> None:
+    label = f"//tests/image/binaries:unfit_{program}_image"
+    built = workspace.bazel("build", label)
+    assert built.returncode == 1, built.stderr
+    entrypoint = f"/app/_main/tests/image/binaries/{program}"
+    assert f"{label} for linux/amd64: its entrypoint {entrypoint} {why}, which is not in the image" in built.stderr
+    assert what_to_do in built.stderr
 
 
 @pytest.mark.parametrize("platform", ARCHITECTURES)

@@ -54,7 +54,11 @@ def describe(folder: Path, layers: Sequence[Path], settings: Mapping[str, Any], 
 
 
 def test_an_index_names_what_was_written_and_the_blob_map_names_every_blob(tmp_path: Path) -> None:
-    script = layer(tmp_path / "script", {"kind": "file", "path": "run", "source": file(tmp_path / "x", b"#!/bin/sh\n")})
+    script = layer(
+        tmp_path / "script",
+        {"kind": "file", "path": "run", "source": file(tmp_path / "x", b"#!/bin/sh\n")},
+        {"kind": "file", "path": "bin/sh", "source": file(tmp_path / "y", b"text"), "mode": "0755"},
+    )
     assert describe(tmp_path / "out", [script], {"entrypoint": ["/run"]}, DOCUMENTS + ATTESTED) == 0
 
     content = (tmp_path / "out/index").read_bytes()
@@ -94,3 +98,13 @@ def test_an_entrypoint_that_no_layer_has_is_an_error(tmp_path: Path, capsys: pyt
     data = layer(tmp_path / "data", {"kind": "file", "path": "data", "source": file(tmp_path / "x")})
     assert describe(tmp_path / "out", [data], {"entrypoint": ["/usr/bin/python3", "x"]}, DOCUMENTS) == 1
     assert "//app:image for linux/amd64: its entrypoint /usr/bin/python3 is not in the image" in capsys.readouterr().err
+
+
+def test_an_entrypoint_whose_interpreter_no_layer_has_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    item = {"kind": "file", "path": "run", "source": file(tmp_path / "x", b"#!/bin/sh -e\n")}
+    script = layer(tmp_path / "script", item)
+    assert describe(tmp_path / "out", [script], {"entrypoint": ["/run"]}, DOCUMENTS) == 1
+    said = "//app:image for linux/amd64: its entrypoint /run is a script for /bin/sh, which is not in the image"
+    assert said in capsys.readouterr().err

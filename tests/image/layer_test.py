@@ -84,6 +84,8 @@ def test_a_layer_lists_its_entries_itself_in_the_order_of_the_archive(all_kinds:
         fields = {"path": entry["name"], "kind": entry["type"], "mode": entry["mode"], "uid": uid, "gid": gid}
         if entry["type"] == "file":
             fields |= {"size": entry["size"], "sha256": entry["sha256"]}
+        if entry["type"] == "file" and entry["name"] in ("bin/also", "bin/set gid"):
+            fields["interpreter"] = "/bin/sh"
         if "link" in entry:
             fields["target"] = entry["link"]
         expected.append(fields)
@@ -94,6 +96,15 @@ def test_a_layer_lists_its_entries_itself_in_the_order_of_the_archive(all_kinds:
             fields["sha256"] = fields["sha256"][:12]
     assert [list(fields.items()) for fields in found] == [list(fields.items()) for fields in expected]
     assert listed[-1] == '{"path":"tmp","kind":"directory","mode":"1777","uid":0,"gid":0}'
+
+
+def test_only_what_can_be_executed_is_listed_with_what_starts_it() -> None:
+    lines = io.BytesIO()
+    content = b"#!/bin/sh\n"
+    entries = [bytes_entry(f"{mode:o}", content, mode=mode, origin="t") for mode in (0o644, 0o755, 0o010)]
+    write_layer(entries, io.BytesIO(), machine=None, listing=lines)
+    found = [json.loads(line).get("interpreter") for line in lines.getvalue().splitlines()]
+    assert found == [None, "/bin/sh", "/bin/sh"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
-"""What must hold of an image before it is worth describing: its programs fit the platform, its entrypoint is there."""
+"""What must hold of an image before it is worth describing: its programs fit the platform, its entrypoint can start."""
 
+import itertools
 import json
 import posixpath
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,20 @@ from tools.oci.manifest import Platform
 
 # As many as Linux follows (path_resolution(7)).
 _MAX_LINKS = 40
+# Scripts that scripts name as their interpreter: as many as Linux follows (execve(2)).
+_MAX_INTERPRETERS = 5
+
+_NEEDS = {"interpreter": "is a script for", "loader": "is linked dynamically and needs"}
+_REMEDIES = {
+    "entrypoint": "Correct `entrypoint`, or add the layer or the base that has it.",
+    "interpreter": (
+        "Choose a base that has it (@slipway//tools/debian:shell_base has sh, bash and env), "
+        "or name one that the image has in the script's first line."
+    ),
+    "loader": (
+        "Choose a base that has it, such as @slipway//tools/debian:minimal_base, or link the program statically."
+    ),
+}
 
 
 class ImageError(Exception):
@@ -31,7 +46,9 @@ def check_machines(label: str, platform: Platform, layers: Sequence[Layer]) -> N
 
 
 def check_entrypoint(label: str, platform: Platform, run: Mapping[str, Any], listings: Sequence[bytes | None]) -> None:
-    """Raises ImageError for an entrypoint that is not in the image, or cannot be executed.
+    """Raises ImageError for an entrypoint that is not in the image, cannot be executed, or lacks what starts it.
+
+    A script of `/usr/bin/env` is started by that. What env then looks for is not judged: the PATH is the container's.
 
     Args:
       label: of the index, for errors.
@@ -41,21 +58,45 @@ def check_entrypoint(label: str, platform: Platform, run: Mapping[str, Any], lis
         there can be judged.
     """
     command = run.get("Entrypoint") or run.get("Cmd")
-    if not command or not command[0].startswith("/"):
-        return  # It is looked for on the container's PATH, or in its working directory.
-    entry = _find(command[0], listings)
-    title = f"{label} for {platform}: its entrypoint {command[0]}"
-    if entry is None:
-        if None not in listings:
+    if not command:
+        return
+    role, path = "entrypoint", command[0]
+    said = f"{label} for {platform}: its entrypoint {path}"
+    for scripts in itertools.count():
+        if not path.startswith("/"):
+            return  # It is looked for on the container's PATH, or in its working directory.
+        entry = _find(path, listings)
+        if entry is None:
+            if None in listings:
+                return
+            raise ImageError(f"{said} is not in the image: no layer brings that file. {_remedy(role, path)}")
+        if entry["kind"] == "directory" or not int(entry["mode"], 8) & 0o111:
             raise ImageError(
-                f"{title} is not in the image: no layer brings that file. "
-                "Correct `entrypoint`, or add the layer or the base that has it."
+                f"{said} cannot be executed: it is a {entry['kind']} of mode {entry['mode']}. "
+                "Name a program, give the file mode 0755 (`modes`), or name the interpreter before it."
             )
-    elif entry["kind"] == "directory" or not int(entry["mode"], 8) & 0o111:
-        raise ImageError(
-            f"{title} cannot be executed: it is a {entry['kind']} of mode {entry['mode']}. "
-            "Name a program, give the file mode 0755 (`modes`), or name the interpreter before it."
-        )
+        needed = next((need for need in _NEEDS if need in entry), None)
+        if needed is None or role == "loader":  # Linux starts a loader as it is.
+            return
+        if needed == "interpreter" and scripts == _MAX_INTERPRETERS:
+            raise ImageError(
+                f"{said} is a script again: Linux follows {_MAX_INTERPRETERS} from one to the next. "
+                "Name a program in the first line of one of them."
+            )
+        role, path = needed, entry[needed]
+        said += f" {_NEEDS[role]} {_shown(path)}, which"
+
+
+def _remedy(role: str, path: str) -> str:
+    """What to do about a file that is missing."""
+    if path.endswith("\r"):
+        return "The script's lines end in CR LF: save it with LF alone."
+    return _REMEDIES[role]
+
+
+def _shown(path: str) -> str:
+    """A path that some file names, which need not be one."""
+    return path if path.isprintable() else repr(path)
 
 
 def _find(path: str, listings: Sequence[bytes | None]) -> Mapping[str, Any] | None:
@@ -85,7 +126,9 @@ def _entry(path: str, listings: Sequence[bytes | None]) -> Mapping[str, Any] | N
         if listing is None:
             continue
         if entry := _line(listing, path):
-            return entry
+            # What is known of a file stands where it is written, which is in the same layer.
+            file = _line(listing, entry["target"]) if entry["kind"] == "hardlink" else None
+            return file or entry
         if _hides(listing, path):
             return None
     return None
@@ -93,9 +136,10 @@ def _entry(path: str, listings: Sequence[bytes | None]) -> Mapping[str, Any] | N
 
 def _hides(listing: bytes, path: str) -> bool:
     """Whether a layer removes a path of those below it, or a folder of it (image-spec, layer.md, "Whiteouts")."""
+    whiteouts = b".wh." in listing  # In hardly any: one look instead of two for each folder.
     while path:
         folder, name = posixpath.split(path)
-        if any(_line(listing, posixpath.join(folder, mark)) for mark in (f".wh.{name}", ".wh..wh..opq")):
+        if whiteouts and any(_line(listing, posixpath.join(folder, mark)) for mark in (f".wh.{name}", ".wh..wh..opq")):
             return True
         above = _line(listing, folder)
         if above is not None and above["kind"] not in ("directory", "symlink"):

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from tools.image.compression import COMPRESSIONS, CompressedWriter
 from tools.image.entries import Entry, LayerError
+from tools.image.interpreter import InterpreterReader
 from tools.image.tar_header import archive_end, padding, tar_header
 
 # e_machine of the ELF header (System V ABI, "ELF Header") for each architecture by its OCI name.
@@ -65,16 +66,20 @@ def write_layer(
             header = tar_header(entry)
             blob.write(header)
             content_hash = hashlib.sha256() if listing is not None and entry.kind == "file" else None
+            start = InterpreterReader() if content_hash is not None and entry.mode & 0o111 else None
             for number, chunk in enumerate(_chunks(entry)):
                 if number == 0 and machine is not None and _is_elf(chunk):
                     _check_machine(entry, chunk, machine)
                     programs = True
                 if content_hash is not None:
                     content_hash.update(chunk)
+                if start is not None:
+                    start.feed(chunk)
                 blob.write(chunk)
             blob.write(padding(entry.size))
             if listing is not None:
-                listing.write(_listed(entry, content_hash.hexdigest() if content_hash is not None else None))
+                sha256 = content_hash.hexdigest() if content_hash is not None else None
+                listing.write(_listed(entry, sha256, start.found() if start is not None else {}))
         blob.write(archive_end(blob.content_size))
     return LayerFacts(way.media_type, blob.digest, blob.size, blob.content_digest, machine if programs else None)
 
@@ -108,7 +113,7 @@ def _chunks(entry: Entry) -> Iterator[bytes]:
         )
 
 
-def _listed(entry: Entry, sha256: str | None) -> bytes:
+def _listed(entry: Entry, sha256: str | None, needs: Mapping[str, str]) -> bytes:
     """The line of a listing for one entry. The path comes first, so that a reader can find a line by its beginning."""
     line: dict[str, str | int] = {
         "path": entry.path,
@@ -119,6 +124,7 @@ def _listed(entry: Entry, sha256: str | None) -> bytes:
     }
     if sha256 is not None:
         line |= {"size": entry.size, "sha256": sha256}
+        line.update(needs)
     if entry.kind in ("symlink", "hardlink"):
         line["target"] = entry.target
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

@@ -13,6 +13,9 @@ from tools.oci.manifest import ImageIndex, ImageManifest, parse_manifest
 HERE = Path(__file__).parent
 PLATFORMS = ["linux/amd64", "linux/arm64"]
 
+# Which layer is the image's own: programs stand on a base.
+LAYERS = {"archived": 0, "dynamic": -1, "script": -1}
+
 
 def blob(name: str, digest: str) -> Path:
     return HERE / f"{name}_image.layout" / "blobs" / digest.replace(":", "/")
@@ -37,9 +40,10 @@ def config(name: str, platform: str) -> Any:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-@pytest.mark.parametrize("name", ["archived", "dynamic", "script"])
+@pytest.mark.parametrize("name", LAYERS)
 def test_the_content_of_a_layer_is_the_recorded_one(name: str, platform: str) -> None:
-    with blob(name, image(name, platform).layers[0].digest).open("rb") as content:
+    layer = image(name, platform).layers[LAYERS[name]]
+    with blob(name, layer.digest).open("rb") as content:
         entries = [json.loads(line) for line in listing(content).splitlines()]
     for entry in entries:
         # Bazel puts its names for the CPU and for the configuration into those of shared libraries.
@@ -57,10 +61,9 @@ def test_the_content_of_a_layer_is_the_recorded_one(name: str, platform: str) ->
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("name", ["dynamic", "script"])
 def test_a_program_is_started_itself_and_told_where_its_runfiles_are(name: str, platform: str) -> None:
-    assert config(name, platform) == {
-        "Entrypoint": [f"/app/_main/tests/image/binaries/{name}"],
-        "Env": ["RUNFILES_DIR=/app"],
-    }
+    found = config(name, platform)
+    assert found["Entrypoint"] == [f"/app/_main/tests/image/binaries/{name}"]
+    assert "RUNFILES_DIR=/app" in found["Env"]
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

@@ -73,4 +73,4 @@ def test_layers_without_programs_have_one_digest_on_every_platform() -> None:
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_what_an_image_names_as_its_entrypoint_goes_before_that_of_its_layers(platform: str) -> None:
     config = json.loads(blob(manifest(platform).config.digest).read_bytes())
-    assert config["config"]["Entrypoint"] == ["/app/_main/tests/image/runfiles/script.sh"]
+    assert config["config"]["Entrypoint"] == ["script.sh"]

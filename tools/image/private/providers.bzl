@@ -11,7 +11,8 @@ LayerInfo, _ = provider(
         "key": """A hashable value, or None. Layers of two platforms with equal keys have equal content: an image index
 takes the first of them for both, so that it is written once. None: the layer is its platform's own.""",
         "listing": """File: a JSON line for each entry of the archive, in its order: path, kind, mode, uid, gid, and size,
-sha256, target where the entry has them. None where only the blob knows (a pulled layer).""",
+sha256, target where the entry has them, interpreter (of a script) or loader (of an ELF file) where a file that can be
+executed names one. None where only the blob knows (a pulled layer).""",
         "metadata": """File: JSON object with mediaType, digest and size of the blob, diffID, createdBy, machine (the
 architecture that its programs are for, or null) and packages (what it holds that has a name and a version).""",
         "recipe": "struct of what image_repro_test needs to write the layer once more; None for a layer that was not written here.",
