@@ -1,5 +1,6 @@
 """The rule for an image of one platform: layers, and what a container of it is to be like."""
 
+load("//tools/image/private:label.bzl", "shown")
 load("//tools/image/private:program_layers.bzl", "PROGRAM_ATTRS", "program_layers")
 load("//tools/image/private:providers.bzl", "ImageInfo", "LayerInfo")
 load("//tools/platforms:defs.bzl", "target_architecture")
@@ -8,7 +9,7 @@ def _image_impl(ctx):
     base = ctx.attr.base[ImageInfo] if ctx.attr.base else None
     platform = "linux/" + target_architecture(ctx)
     if base and base.platform != platform:
-        fail("%s is for %s, and its base %s is for %s. Give it a base that is built for every platform of the image." % (ctx.label, platform, ctx.attr.base.label, base.platform))
+        fail("%s is for %s, and its base %s is for %s. Give it a base that is built for every platform of the image." % (shown(ctx.label), platform, shown(ctx.attr.base.label), base.platform))
 
     _check_settings(ctx)
 
@@ -39,16 +40,16 @@ def _check_settings(ctx):
     """Fails for what no engine would take, or what would mean something else than it says."""
     for name in ctx.attr.env:
         if not name or "=" in name:
-            fail("%s: `env` has the name %r, which no environment can hold. Write `{\"NAME\": \"value\"}`." % (ctx.label, name))
+            fail("%s: `env` has the name %r, which no environment can hold. Write `{\"NAME\": \"value\"}`." % (shown(ctx.label), name))
     for port in ctx.attr.exposed_ports:
         number, _, protocol = port.partition("/")
         if not number.isdigit() or not 0 < int(number) or int(number) > 65535 or protocol not in ("", "sctp", "tcp", "udp"):
-            fail("%s: `exposed_ports` has %r, which is no port. Write `8080/tcp` or `53/udp`." % (ctx.label, port))
+            fail("%s: `exposed_ports` has %r, which is no port. Write `8080/tcp` or `53/udp`." % (shown(ctx.label), port))
     if ctx.attr.workdir and not ctx.attr.workdir.startswith("/"):
-        fail("%s: `workdir` is %r. Write a path from the root: `/%s`." % (ctx.label, ctx.attr.workdir, ctx.attr.workdir))
+        fail("%s: `workdir` is %r. Write a path from the root: `/%s`." % (shown(ctx.label), ctx.attr.workdir, ctx.attr.workdir))
     signal = ctx.attr.stop_signal
     if signal and not signal.isdigit() and not (signal.startswith("SIG") and signal.isupper()):
-        fail("%s: `stop_signal` is %r. Write a signal such as `SIGINT`, or its number." % (ctx.label, signal))
+        fail("%s: `stop_signal` is %r. Write a signal such as `SIGINT`, or its number." % (shown(ctx.label), signal))
 
 image = rule(
     implementation = _image_impl,

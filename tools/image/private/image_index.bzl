@@ -1,5 +1,6 @@
 """The rule for an image index: one image, configured for each of several platforms, and all documents of them."""
 
+load("//tools/image/private:label.bzl", "shown")
 load("//tools/image/private:layer.bzl", "WORKER", "WORKER_ENV")
 load("//tools/image/private:providers.bzl", "ImageIndexInfo", "ImageInfo")
 load("//tools/platforms:defs.bzl", "image_platforms_transition")
@@ -27,7 +28,7 @@ def _image_index_impl(ctx):
     args.add("--index", index)
     args.add("--descriptor", descriptor)
     args.add("--blob-map", blob_map)
-    args.add(str(ctx.label), format = "--label=%s")
+    args.add(shown(ctx.label), format = "--label=%s")
     args.add(json.encode(ctx.attr.annotations), format = "--annotations=%s")
     args.add_all([
         json.encode({
@@ -99,7 +100,7 @@ def _images_by_platform(ctx):
     for name, target in sorted(ctx.split_attr.image.items()):
         image = target[ImageInfo]
         if image.platform != name:
-            fail("%s: the platform that `platforms` calls %s builds an image for %s. Correct the name or the platform." % (ctx.label, name, image.platform))
+            fail("%s: the platform that `platforms` calls %s builds an image for %s. Correct the name or the platform." % (shown(ctx.label), name, image.platform))
         images[name] = image
     return images
 

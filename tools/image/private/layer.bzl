@@ -1,5 +1,6 @@
 """The action that writes a layer, and the rule for layers of plain files."""
 
+load("//tools/image/private:label.bzl", "shown")
 load("//tools/image/private:providers.bzl", "LayerInfo")
 load("//tools/platforms:defs.bzl", "ARCHITECTURE_ATTRS", "target_architecture")
 
@@ -55,7 +56,7 @@ def file_line(file, path, **facts):
         kind = "link"  # Unresolved, says Bazel 8; before, the tool has to see it.
     else:
         kind = "file" if file.is_source else "output"
-    return json.encode({"kind": kind, "path": path, "source": file.path, "origin": str(file.owner)} | facts)
+    return json.encode({"kind": kind, "path": path, "source": file.path, "origin": shown(file.owner)} | facts)
 
 def write_layer(ctx, *, name, created_by, lines, inputs, architecture, files = [], place = None, key = None, compression = "gzip"):
     """Declares the one action that reads files and emits a layer and the facts about it.
@@ -151,7 +152,7 @@ def _image_layer_impl(ctx):
         return ({"mode": mode} if mode else {}) | ({"owner": ctx.attr.owner} if ctx.attr.owner else {})
 
     def line(kind, path, **more):
-        return json.encode({"kind": kind, "path": path, "origin": str(ctx.label)} | facts(path) | more)
+        return json.encode({"kind": kind, "path": path, "origin": shown(ctx.label)} | facts(path) | more)
 
     for target, path in ctx.attr.files.items():
         placed = target[DefaultInfo].files.to_list()
@@ -160,21 +161,21 @@ def _image_layer_impl(ctx):
         elif len(placed) == 1:
             lines.append(file_line(placed[0], path, **facts(path)))
         else:
-            fail("%s: %s has %d files and cannot become the one file %s. End the path with / to place them in a folder." % (ctx.label, target.label, len(placed), path))
+            fail("%s: %s has %d files and cannot become the one file %s. End the path with / to place them in a folder." % (shown(ctx.label), shown(target.label), len(placed), path))
         inputs += placed
     for path in ctx.attr.directories:
         lines.append(line("directory", path))
     for path, to in ctx.attr.symlinks.items():
         if not to:
-            fail("%s: the symbolic link %s says nothing. Write where it leads to." % (ctx.label, path))
+            fail("%s: the symbolic link %s says nothing. Write where it leads to." % (shown(ctx.label), path))
         lines.append(line("symlink", path, target = to))
     for file in ctx.files.tars:
         # As they are: `owner` and `modes` are for files, which have none worth keeping.
-        lines.append(json.encode({"kind": "tar", "path": "", "source": file.path, "origin": str(file.owner)}))
+        lines.append(json.encode({"kind": "tar", "path": "", "source": file.path, "origin": shown(file.owner)}))
         inputs.append(file)
     unused = [path for path in modes if path not in used]
     if unused:
-        fail("%s: `modes` names %s, which is none of the paths in `files`, `directories` and `symlinks`. Correct the path or remove it." % (ctx.label, ", ".join(unused)))
+        fail("%s: `modes` names %s, which is none of the paths in `files`, `directories` and `symlinks`. Correct the path or remove it." % (shown(ctx.label), ", ".join(unused)))
 
     is_source = all([file.is_source for file in inputs])
     layer = write_layer(

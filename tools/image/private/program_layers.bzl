@@ -1,6 +1,7 @@
 """Layers of a program: for Python one for each wheel, for all one with its own files, and how it is started."""
 
 load("@rules_python//python:defs.bzl", "PyInfo", "PyRuntimeInfo")
+load("//tools/image/private:label.bzl", "shown")
 load("//tools/image/private:layer.bzl", "COMPRESSION_ATTR", "LAYER_TOOL_ATTRS", "file_line", "write_layer")
 load("//tools/pip:defs.bzl", "WheelInfo")
 load("//tools/platforms:defs.bzl", "ARCHITECTURE_ATTRS", "is_container", "target_architecture")
@@ -43,7 +44,7 @@ def _wheel_layer(target, ctx):
     if not is_container(ctx):
         fail(("%s: %s is chosen for the machine that builds, since the target platform does not say that it is a container's. " +
               "Build the image through an image index, and give each of its platforms the constraint value " +
-              "@slipway//tools/platforms:container, which @slipway//tools/platforms:linux_amd64 has.") % (target.label, _title(wheel)))
+              "@slipway//tools/platforms:container, which @slipway//tools/platforms:linux_amd64 has.") % (shown(target.label), _title(wheel)))
     return struct(
         info = wheel,
         # Both are declared, and the one that somebody asks for is written.
@@ -108,7 +109,7 @@ def _place(file):
     return _ROOT + "/" + _runfiles_path(file.short_path)
 
 def _line(kind, path, origin):
-    return json.encode({"kind": kind, "path": path, "origin": str(origin)})
+    return json.encode({"kind": kind, "path": path, "origin": shown(origin)})
 
 def program_layers(ctx):
     """Declares the layers of a rule's `binary`.
@@ -123,7 +124,7 @@ def program_layers(ctx):
     binary = ctx.attr.binary
     if not binary[DefaultInfo].files_to_run.executable:
         fail(("%s: %s is no program: its rule makes nothing that can be run. Name a *_binary target, or place files " +
-              "by an image_layer and set the image's `entrypoint`.") % (ctx.label, binary.label))
+              "by an image_layer and set the image's `entrypoint`.") % (shown(ctx.label), shown(binary.label)))
     layers, entrypoint, env = (_python if PyInfo in binary else _other)(ctx)
     if RunEnvironmentInfo in binary:
         env |= binary[RunEnvironmentInfo].environment
@@ -146,7 +147,7 @@ def _python(ctx):
     program = binary[_ProgramInfo]
     if not program.main:
         fail(("%s: %s has no file to start: it is no py_binary, or its main file was not found. " +
-              "Name a py_binary, and set its `main`.") % (ctx.label, binary.label))
+              "Name a py_binary, and set its `main`.") % (shown(ctx.label), shown(binary.label)))
     wheels = sorted(program.wheels.to_list(), key = lambda wheel: wheel.info.distribution)
 
     # Not in the image: wheels, which have layers of their own, and the build's own interpreter.
@@ -176,7 +177,7 @@ def _wheel_layers(ctx, wheels):
     """A layer for each wheel, within `max_wheel_layers`: beyond, the smallest share one or two."""
     most = ctx.attr.max_wheel_layers
     if most < 1:
-        fail("%s: `max_wheel_layers` is %d. Wheels need at least one layer." % (ctx.label, most))
+        fail("%s: `max_wheel_layers` is %d. Wheels need at least one layer." % (shown(ctx.label), most))
     if len(wheels) <= most:
         return [getattr(wheel, ctx.attr.compression) for wheel in wheels]
 
@@ -203,7 +204,7 @@ def _launcher_line(ctx, main, wheels):
         ],
         "kind": "launcher",
         "main": _runfiles_path(main.short_path),
-        "origin": str(ctx.attr.binary.label),
+        "origin": shown(ctx.attr.binary.label),
         "path": _LAUNCHER,
         "source": ctx.file._launcher.path,
     })
@@ -244,7 +245,7 @@ def _app_layer(ctx, elsewhere, first, inputs, is_start_up = lambda _file: False)
             "kind": "repo_mapping",
             "path": _ROOT + "/_repo_mapping",
             "source": mapping.path,
-            "origin": str(binary.label),
+            "origin": shown(binary.label),
         }))
         inputs.append(mapping)
 

@@ -1,5 +1,6 @@
 """What a test of an image looks at: files of an image index among its runfiles, and a JSON file that says which is what."""
 
+load("//tools/image/private:label.bzl", "shown")
 load("//tools/image/private:layer.bzl", "LAYER_TOOL_ATTRS", "write_layer_again")
 load("//tools/image/private:providers.bzl", "ImageIndexInfo")
 
@@ -66,9 +67,7 @@ def _image_subject_impl(ctx):
                 "manifest": placed(place + "/manifest.json", documents.manifest),
             }
 
-    # As a person of this repository writes it.
-    label = str(ctx.attr.index.label)
-    facts = {"images": images, "label": label.removeprefix("@@") if label.startswith("@@//") else label}
+    facts = {"images": images, "label": shown(ctx.attr.index.label)}
     if ctx.attr.view == "contents":
         facts["index"] = placed("index.json", index.index)
     if ctx.attr.spec:
