@@ -92,7 +92,10 @@ def push_image_with_tags(
     report = push_index(client, tags[0].reference.repository, image.manifest.descriptor, image.blobs)
     if report.blobs_uploaded:
         size = report.bytes_uploaded / 1e6
-        say(f"Uploaded {report.blobs_uploaded} blobs, {size:.1f} MB; {report.blobs_present} were there already")
+        mounted = f"{report.blobs_mounted} were mounted, " if report.blobs_mounted else ""
+        say(
+            f"Uploaded {report.blobs_uploaded} blobs, {size:.1f} MB; {mounted}{report.blobs_present} were there already"
+        )
     attest()
     results = []
     for tag in tags:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from release.bazel import Bazel
-from release.built_image import BuiltImage, build_arguments, image_of, read_build_events
+from release.built_image import GROUPS, BuildOutputs, BuiltImage, build_arguments, image_of, read_build_events
 
 
 class Builder(Protocol):
@@ -33,13 +33,21 @@ class BazelBuilder:
 
     def build(self, target: str) -> BuiltImage:
         """See Builder."""
+        outputs = self._build(target)
+        self.see_unchanged()
+        return image_of(outputs, target, partial(self._download, target), partial(self._fetch, target))
+
+    def _build(self, target: str, *options: str, groups: Sequence[str] = GROUPS) -> BuildOutputs:
         with tempfile.TemporaryDirectory(prefix="slipway-build-") as folder:
             events = Path(folder, "events.json")
-            self.bazel.run("build", *build_arguments(target, events))
-            self.see_unchanged()
+            self.bazel.run("build", *options, *build_arguments(target, events, groups))
             with events.open(encoding="utf-8") as lines:
-                outputs = read_build_events(lines, target)
-        return image_of(outputs, target, partial(self._download, target))
+                return read_build_events(lines, target, groups)
+
+    def _fetch(self, target: str, digests: Sequence[str]) -> dict[str, Path]:
+        """Build the layers of a pulled base that a registry could not do without. One is a group, of one file."""
+        outputs = self._build(target, "--remote_download_outputs=toplevel", groups=digests)
+        return {digest: outputs.groups[digest][0].path for digest in digests}
 
     def _download(self, target: str, paths: Sequence[Path]) -> None:
         """With a remote cache and minimal downloads, outputs are left there: fetch those that are needed after all."""
@@ -47,9 +55,7 @@ class BazelBuilder:
         if not missing:
             return
         names = "|".join(re.escape(_relative(path)) for path in missing)
-        with tempfile.TemporaryDirectory(prefix="slipway-build-") as folder:
-            arguments = build_arguments(target, Path(folder, "events.json"))
-            self.bazel.run("build", f"--remote_download_regex=.*/({names})$", *arguments)
+        self._build(target, f"--remote_download_regex=.*/({names})$")
 
 
 def _relative(path: Path) -> str:

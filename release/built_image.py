@@ -12,8 +12,12 @@ from typing import Any, BinaryIO, Protocol
 from release.errors import ReleaseError
 from tools.oci.blobs import BlobStore, FileBlobs
 from tools.oci.manifest import Descriptor, ImageIndex, Manifest, parse_manifest
+from tools.oci.origin import Origin, read_origins
+from tools.oci.reference import Repository
 
-_GROUPS = ("descriptor", "blobs")
+GROUPS = ("descriptor", "made_blobs", "origins")
+_OPTIONAL = "origins"
+"""An image that stands on no pulled base has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +55,30 @@ class Download(Protocol):
     def __call__(self, paths: Sequence[Path]) -> None: ...
 
 
-def build_arguments(target: str, event_file: Path) -> list[str]:
-    """The arguments of `bazel build` that make an image's descriptor and blobs, and a file that says where they are."""
-    groups = ",".join(_GROUPS)
-    return [f"--output_groups={groups}", f"--build_event_json_file={event_file}", "--show_result=0", "--", target]
+class Fetch(Protocol):
+    """Builds blobs that are not made but pulled, and says where they are on this machine."""
+
+    def __call__(self, digests: Sequence[str]) -> Mapping[str, Path]: ...
 
 
-def read_build_events(lines: Iterable[str], target: str) -> BuildOutputs:
+def build_arguments(target: str, event_file: Path, groups: Sequence[str] = GROUPS) -> list[str]:
+    """The arguments of `bazel build` that make output groups, and a file that says where they are.
+
+    By default an image's descriptor and blobs, but for those of a pulled base: each of these is a group of its own, by
+    the name of its digest.
+    """
+    asked = f"--output_groups={','.join(groups)}"
+    return [asked, f"--build_event_json_file={event_file}", "--show_result=0", "--", target]
+
+
+def read_build_events(lines: Iterable[str], target: str, groups: Sequence[str] = GROUPS) -> BuildOutputs:
     """Read the files of `target`'s output groups from the lines of a build event file.
 
     Files are named relative to the execution root, which the file names too; their contents need not be on this
     machine. Raises ReleaseError when the target's outputs are not told of.
     """
     sets: dict[str, Mapping[str, Any]] = {}
-    groups: list[Mapping[str, Any]] = []
+    built: list[Mapping[str, Any]] = []
     root = Path()
     for line in lines:
         event = json.loads(line)
@@ -74,12 +88,12 @@ def read_build_events(lines: Iterable[str], target: str) -> BuildOutputs:
         elif "namedSet" in kind:
             sets[kind["namedSet"]["id"]] = event["namedSetOfFiles"]
         elif "targetCompleted" in kind and not kind["targetCompleted"].get("aspect"):
-            groups += event.get("completed", {}).get("outputGroup", [])
+            built += event.get("completed", {}).get("outputGroup", [])
     found = {
         group["name"]: tuple(dict.fromkeys(_files(sets, [each["id"] for each in group.get("fileSets", [])], root)))
-        for group in groups
+        for group in built
     }
-    missing = [name for name in _GROUPS if not found.get(name)]
+    missing = [name for name in groups if name != _OPTIONAL and not found.get(name)]
     if missing:
         raise ReleaseError(
             f"Cannot use what was built for {target}",
@@ -100,7 +114,7 @@ def _files(sets: Mapping[str, Mapping[str, Any]], start: Sequence[str], root: Pa
         waiting += new
 
 
-def image_of(outputs: BuildOutputs, target: str, download: Download) -> BuiltImage:
+def image_of(outputs: BuildOutputs, target: str, download: Download, fetch: Fetch) -> BuiltImage:
     """The image that a build made.
 
     Raises:
@@ -108,16 +122,18 @@ def image_of(outputs: BuildOutputs, target: str, download: Download) -> BuiltIma
         OciError: as `parse_manifest`.
     """
     descriptor_file = outputs.groups["descriptor"][0].path
-    download([descriptor_file])
+    origin_files = [file.path for file in outputs.groups.get("origins", ())]
+    download([descriptor_file, *origin_files])
     index = Descriptor.from_json(json.loads(descriptor_file.read_bytes()), str(descriptor_file))
-    paths = {_digest(file, download): file.path for file in outputs.groups["blobs"]}
+    paths = {_digest(file, download): file.path for file in outputs.groups["made_blobs"]}
     if index.digest not in paths:
         raise ReleaseError(
             f"Cannot use what was built for {target}",
             f"{descriptor_file} names {index.digest}, and no built file has that digest",
             "Build with Bazel's own digest function, sha256 (--digest_function).",
         )
-    blobs = BuiltBlobs(FileBlobs(paths), download)
+    origins = {digest: origin for file in origin_files for digest, origin in read_origins(file.read_bytes()).items()}
+    blobs = BuiltBlobs(paths, origins, download, fetch)
     manifest = parse_manifest(blobs.read(index.digest), index.media_type, f"built index {index.digest}")
     if isinstance(manifest, ImageIndex):
         # One download of all of them, where they have to be downloaded: the push reads each.
@@ -136,21 +152,41 @@ def _digest(file: OutputFile, download: Download) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BuiltBlobs:
-    """Blobs of a build; those that were left in a remote cache come to this machine when they are asked for."""
+    """Blobs of a build; what was left in a remote cache or was not pulled comes to this machine when it is asked for.
 
-    files: FileBlobs
+    Attributes:
+        paths: of what was built, by digest; what is fetched is added.
+        origins: of the layers of a pulled base.
+        download: brings the former here.
+        fetch: builds the latter.
+    """
+
+    paths: dict[str, Path]
+    origins: Mapping[str, Origin]
     download: Download = field(repr=False)
+    fetch: Fetch = field(repr=False)
+
+    def origin(self, digest: str) -> Repository | None:
+        """See BlobStore."""
+        return self.origins[digest].repository if digest in self.origins else None
 
     def prepare(self, digests: Sequence[str]) -> None:
         """See BlobStore."""
-        self.download([path for digest in digests if (path := self.files.paths.get(digest)) is not None])
-        self.files.prepare(digests)
+        pulled = [digest for digest in digests if digest in self.origins and digest not in self.paths]
+        if pulled:
+            self.paths.update(self.fetch(pulled))
+        self.download([path for digest in digests if (path := self.paths.get(digest)) is not None])
+        self._files.prepare(digests)
 
     def open(self, digest: str) -> BinaryIO:
         """See BlobStore."""
-        return self.files.open(digest)
+        return self._files.open(digest)
 
     def read(self, digest: str) -> bytes:
         """See BlobStore."""
         self.prepare([digest])
-        return self.files.read(digest)
+        return self._files.read(digest)
+
+    @property
+    def _files(self) -> FileBlobs:
+        return FileBlobs(self.paths)

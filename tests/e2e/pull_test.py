@@ -4,20 +4,22 @@ import json
 import subprocess
 import time
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
-from tests.support.fault_proxy import Fault, FaultProxy
+from tests.e2e.releasing import Outcome, Releaser
+from tests.support.fault_proxy import Fault, FaultProxy, error_answer
 from tests.support.images import ImageMaker
-from tests.support.registry import PASSWORD, USER, LocalRegistry
+from tests.support.registry import PASSWORD, USER, LocalRegistry, Logged
 from tests.support.workspace import Workspace
 from tools.oci.client import RegistryClient
 from tools.oci.credentials import Credential
-from tools.oci.manifest import Descriptor, ImageIndex
+from tools.oci.manifest import OCI_LAYER_GZIP, Descriptor, ImageIndex
 from tools.oci.publication import push_index
 
 BOTH = ("linux/amd64", "linux/arm64")
@@ -36,7 +38,7 @@ images.pull(
 use_repo(images, "debian_slim")
 """
 BUILD = """
-load("@slipway//tools/image:defs.bzl", "image", "image_index", "image_layer")
+load("@slipway//tools/image:defs.bzl", "image", "image_index", "image_layer", "image_push")
 
 image_layer(
     name = "own",
@@ -58,6 +60,42 @@ image_index(
         "@slipway//tools/platforms:linux_arm64": "linux/arm64",
     },
 )
+
+image_push(
+    name = "push",
+    index = ":index",
+)
+"""
+APP = """
+load("//tools/image:defs.bzl", "image", "image_layer")
+load("//tools/release:defs.bzl", "release_app")
+
+image_layer(
+    name = "own",
+    files = {"hello.txt": "hello.txt"},
+)
+
+image(
+    name = "image",
+    base = "@debian_slim//:image",
+    layers = [":own"],
+)
+
+release_app(
+    name = "based",
+    description = "Stands on a pulled base",
+    domain = "demo",
+    image = ":image",
+)
+"""
+PULL_OF_APP = """
+images = use_extension("//tools/image:extensions.bzl", "images")
+images.pull(
+    name = "debian_slim",
+    digest = "{digest}",
+    repository = "{repository}",
+)
+use_repo(images, "debian_slim")
 """
 SECOND_PULL = """
 images = use_extension("//tools/image:extensions.bzl", "images")
@@ -220,6 +258,98 @@ def test_a_layer_that_arrives_damaged_stops_the_build_and_is_fetched_anew(
         proxy.forget_requests()
         succeeded(neighbour.build("--output_groups=blobs"))
         assert [damaged in request.path for request in proxy.requests()].count(True) == 2
+
+
+def transfers(requests: Iterable[Logged], layers: Sequence[str]) -> dict[str, list[str]]:
+    """Which of these layers were mounted, fetched and sent."""
+    found: dict[str, list[str]] = {"mounted": [], "fetched": [], "sent": []}
+    for request in requests:
+        way = "fetched" if request.method == "GET" else "sent" if request.is_upload else ""
+        if request.method == "POST" and "mount=" in request.path and request.status == 201:
+            way = "mounted"
+        found.setdefault(way, []).extend(layer for layer in layers if layer in unquote(request.path))
+    return {way: sorted(found[way]) for way in ("mounted", "fetched", "sent")}
+
+
+def test_a_push_mounts_the_base_where_its_registry_has_it(neighbour: Neighbour, registry: LocalRegistry) -> None:
+    base = neighbour.base(registry)
+    layers = neighbour.layers(base)
+    neighbour.add(registry.address, base.digest)
+    target = registry.repository(f"{neighbour.path}/app")
+    result = neighbour.bazel("run", "@neighbour//:push", "--", f"--repository={target}", "--tag=v1")
+    succeeded(result)
+    requests = registry.requests()
+    assert transfers(requests, layers) == {"mounted": layers, "fetched": [], "sent": []}
+    # The layer of its own, two configurations, and two attestations of a configuration and two statements each.
+    assert sum(request.is_upload for request in requests) == 9
+    with RegistryClient(registry.address) as client:
+        assert client.get_manifest(target.tag("v1")).digest == result.stdout.strip()
+
+
+def test_a_push_elsewhere_fetches_the_base_once_and_only_what_is_missing(
+    neighbour: Neighbour, registry: LocalRegistry, tmp_path: Path
+) -> None:
+    base = neighbour.base(registry)
+    layers = neighbour.layers(base)
+    neighbour.add(registry.address, base.digest)
+    with LocalRegistry(tmp_path / "elsewhere") as elsewhere:
+        target = elsewhere.repository(neighbour.path)
+        with RegistryClient(elsewhere.address) as client:
+            there = neighbour.maker.blobs.paths[layers[0]]
+            described = Descriptor(OCI_LAYER_GZIP, layers[0], there.stat().st_size)
+            client.upload_blob(target, described, lambda: there.open("rb"))
+        elsewhere.forget_requests()
+        for _ in range(2):
+            succeeded(neighbour.bazel("run", "@neighbour//:push", "--", f"--repository={target}"))
+        assert transfers(elsewhere.requests(), layers) == {"mounted": [], "fetched": [], "sent": layers[1:]}
+        assert not any("mount=" in request.path for request in elsewhere.requests())
+    assert transfers(registry.requests(), layers)["fetched"] == layers[1:]
+
+
+@pytest.fixture
+def based(neighbour: Neighbour, registry: LocalRegistry) -> ImageIndex:
+    """The base image of an app, //apps/based."""
+    return neighbour.base(registry)
+
+
+def release_based(neighbour: Neighbour, base: ImageIndex, origin: str, registry: LocalRegistry) -> Outcome:
+    """Releases that app to `origin`, the registry or a proxy before it, from which its base is pulled."""
+    workspace = neighbour.workspace
+    pull = PULL_OF_APP.format(digest=base.digest, repository=f"{origin}/{neighbour.path}")
+    workspace.append("MODULE.bazel", pull)
+    folder = workspace.path / "apps" / "based"
+    folder.mkdir()
+    (folder / "BUILD.bazel").write_text(APP)
+    (folder / "hello.txt").write_text("hello\n")
+    workspace.build("//release:release")
+    release = Releaser(workspace, registry, neighbour.path, neighbour.folder)
+    environment = {"DOCKER_CONFIG": str(neighbour.folder)}
+    arguments = ("based", "v1.0.0", f"--registry={origin}", f"--owner={neighbour.path}")
+    return release.run([*release.command, *arguments], environment)
+
+
+def test_a_release_mounts_the_base_where_its_registry_has_it(
+    neighbour: Neighbour, based: ImageIndex, registry: LocalRegistry
+) -> None:
+    layers = neighbour.layers(based)
+    outcome = release_based(neighbour, based, registry.address, registry)
+    assert outcome.status == 0, outcome.stderr
+    outcome.says("Uploaded 9 blobs, …; 3 were mounted, 0 were there already")
+    assert transfers(outcome.requests, layers) == {"mounted": layers, "fetched": [], "sent": []}
+    assert outcome.bazel == ("query", "build")
+
+
+def test_a_release_to_a_registry_that_mounts_nothing_has_bazel_fetch_the_base(
+    neighbour: Neighbour, based: ImageIndex, registry: LocalRegistry
+) -> None:
+    layers = neighbour.layers(based)
+    with FaultProxy(registry.address) as proxy:
+        proxy.inject(Fault(path=".*mount=", times=0, answer=error_answer(405, "UNSUPPORTED")))
+        outcome = release_based(neighbour, based, proxy.address, registry)
+    assert outcome.status == 0, outcome.stderr
+    outcome.says("Uploaded 12 blobs, …; 0 were there already")
+    assert transfers(outcome.requests, layers) == {"mounted": [], "fetched": layers, "sent": layers}
+    assert outcome.bazel == ("query", "build", "build")
 
 
 def test_a_login_is_asked_for_used_and_kept_nowhere(neighbour: Neighbour, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def _image(ctx):
         blobs.append(copy)
     return [
         DefaultInfo(files = depset([descriptor])),
-        OutputGroupInfo(descriptor = depset([descriptor]), blobs = depset(blobs)),
+        OutputGroupInfo(descriptor = depset([descriptor]), made_blobs = depset(blobs)),
     ]
 
 image = rule(implementation = _image, attrs = {

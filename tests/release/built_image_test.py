@@ -12,10 +12,12 @@ from release.built_image import BuildOutputs, OutputFile, image_of, read_build_e
 from release.errors import ReleaseError
 from tests.support.images import ImageMaker
 from tools.oci.errors import BlobMismatch
-from tools.oci.manifest import ImageIndex
+from tools.oci.manifest import ImageIndex, ImageManifest, parse_manifest
+from tools.oci.reference import Repository
 
 TARGET = "//apps/a:a_image"
 ROOT = "/home/me/.cache/bazel/_bazel_me/1/execroot/_main"
+ORIGIN = {"repository": "registry.example/base", "size": 1, "insecure": False}
 HEX = "0123456789abcdef" * 4
 
 
@@ -42,7 +44,7 @@ def events(*groups: tuple[str, str], aspect: str = "") -> list[str]:
         },
         {
             "id": {"targetCompleted": {**completed, "aspect": "//x:y.bzl%lint"}},
-            "completed": {"outputGroup": [{"name": "blobs", "fileSets": [{"id": "7"}]}]},
+            "completed": {"outputGroup": [{"name": "made_blobs", "fileSets": [{"id": "7"}]}]},
         },
         {
             "id": {"targetCompleted": completed},
@@ -53,16 +55,16 @@ def events(*groups: tuple[str, str], aspect: str = "") -> list[str]:
 
 
 def test_the_files_of_output_groups_are_found_once_each_through_nested_sets() -> None:
-    outputs = read_build_events(events(("descriptor", "1"), ("blobs", "0")), TARGET)
+    outputs = read_build_events(events(("descriptor", "1"), ("made_blobs", "0")), TARGET)
     folder = Path(ROOT, "bazel-out/k8-fastbuild/bin/apps/a")
-    assert outputs.groups["blobs"] == (
+    assert outputs.groups["made_blobs"] == (
         OutputFile(folder / "index", HEX),
         OutputFile(folder / "layer", HEX),
         OutputFile(folder / "config", ""),
     )
 
 
-@pytest.mark.parametrize("groups", [(), (("blobs", "0"),), (("descriptor", "0"),)])
+@pytest.mark.parametrize("groups", [(), (("made_blobs", "0"),), (("descriptor", "0"),)])
 def test_a_target_without_the_output_groups_of_an_image_is_none(groups: tuple[tuple[str, str], ...]) -> None:
     with pytest.raises(ReleaseError, match=rf"{TARGET}.*no output group"):
         read_build_events(events(*groups), TARGET)
@@ -87,6 +89,10 @@ class Remote:
             path.write_bytes(self.hidden[path])
 
 
+def nothing_pulled(digests: Sequence[str]) -> dict[str, Path]:
+    raise AssertionError(f"{digests} were to be pulled")
+
+
 @pytest.fixture
 def maker(tmp_path: Path) -> ImageMaker:
     return ImageMaker(tmp_path)
@@ -96,13 +102,13 @@ def outputs_of(maker: ImageMaker, image: ImageIndex, told: bool = True) -> Build
     descriptor = maker.folder / "descriptor.json"
     descriptor.write_text(json.dumps(image.descriptor.to_json()))
     blobs = [OutputFile(path, digest.partition(":")[2] if told else "") for digest, path in maker.paths.items()]
-    return BuildOutputs({"descriptor": (OutputFile(descriptor, ""),), "blobs": tuple(blobs)})
+    return BuildOutputs({"descriptor": (OutputFile(descriptor, ""),), "made_blobs": tuple(blobs)})
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["digests from Bazel", "digests from the files"])
 def test_a_built_image_is_its_index_and_where_its_blobs_lie(maker: ImageMaker, told: bool) -> None:
     index = maker.index()
-    image = image_of(outputs_of(maker, index, told), TARGET, Remote())
+    image = image_of(outputs_of(maker, index, told), TARGET, Remote(), nothing_pulled)
     assert (image.target, image.manifest) == (TARGET, index)
     for digest, path in maker.paths.items():
         assert image.blobs.read(digest) == path.read_bytes()
@@ -112,9 +118,9 @@ def test_only_what_is_asked_for_is_downloaded(maker: ImageMaker) -> None:
     index = maker.index()
     outputs = outputs_of(maker, index)
     remote = Remote()
-    for each in (*outputs.groups["blobs"], *outputs.groups["descriptor"]):
+    for each in (*outputs.groups["made_blobs"], *outputs.groups["descriptor"]):
         remote.hide(each.path)
-    image = image_of(outputs, TARGET, remote)
+    image = image_of(outputs, TARGET, remote, nothing_pulled)
     children = [maker.paths[child.digest].name for child in index.manifests]
     assert remote.downloads == [["descriptor.json"], [maker.paths[index.digest].name], children]
     layers = [digest for digest in maker.paths if digest not in {index.digest, *(c.digest for c in index.manifests)}]
@@ -124,11 +130,38 @@ def test_only_what_is_asked_for_is_downloaded(maker: ImageMaker) -> None:
         assert stream.read()
 
 
+def test_pulled_layers_are_built_when_they_are_asked_for_and_once(maker: ImageMaker) -> None:
+    index = maker.index()
+    image = parse_manifest(maker.paths[index.manifests[0].digest].read_bytes())
+    assert isinstance(image, ImageManifest)
+    layers = [layer.digest for layer in image.layers]
+    outputs = outputs_of(maker, index)
+    origins = maker.folder / "origins.json"
+    origins.write_text(json.dumps(dict.fromkeys(layers, ORIGIN)))
+    made = tuple(file for file in outputs.groups["made_blobs"] if f"sha256:{file.digest}" not in layers)
+    groups = {**outputs.groups, "made_blobs": made, "origins": (OutputFile(origins, ""),)}
+    fetched: list[str] = []
+
+    def fetch(digests: Sequence[str]) -> dict[str, Path]:
+        fetched.extend(digests)
+        return {digest: maker.paths[digest] for digest in digests}
+
+    blobs = image_of(BuildOutputs(groups), TARGET, Remote(), fetch).blobs
+    assert blobs.origin(layers[0]) == Repository("registry.example", "base")
+    assert blobs.origin(index.digest) is None
+    assert fetched == []
+    for _ in range(2):
+        blobs.prepare([index.digest, layers[0]])
+    assert fetched == [layers[0]]
+    with blobs.open(layers[0]) as stream:
+        assert stream.read() == maker.paths[layers[0]].read_bytes()
+
+
 def test_a_descriptor_of_something_else_is_an_error(maker: ImageMaker) -> None:
     outputs = outputs_of(maker, maker.index())
     other = OutputFile(maker.folder / "other", HEX)
     with pytest.raises(ReleaseError, match=r"no built file has that digest"):
-        image_of(BuildOutputs({**outputs.groups, "blobs": (other,)}), TARGET, Remote())
+        image_of(BuildOutputs({**outputs.groups, "made_blobs": (other,)}), TARGET, Remote(), nothing_pulled)
 
 
 def test_a_blob_that_is_not_what_bazel_says_is_an_error(maker: ImageMaker) -> None:
@@ -136,4 +169,4 @@ def test_a_blob_that_is_not_what_bazel_says_is_an_error(maker: ImageMaker) -> No
     outputs = outputs_of(maker, index)
     maker.paths[index.digest].write_bytes(b"{}")
     with pytest.raises(BlobMismatch, match="its content is not"):
-        image_of(outputs, TARGET, Remote())
+        image_of(outputs, TARGET, Remote(), nothing_pulled)

@@ -2,10 +2,12 @@
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
-from tools.image.built import read_built_index
+from tools.image.built import read_built_index, read_built_origins
+from tools.image.pulled import PulledBlobs
 from tools.oci.client import RegistryClient
 from tools.oci.errors import InvalidReference, OciError, TagConflict, Unanswered
 from tools.oci.publication import push_index
@@ -34,21 +36,29 @@ def main(
 ) -> None:
     """Push this image index. A tag is written once: one that names another digest is refused before anything is sent.
 
+    Layers of a pulled base are mounted where the registry has them, and fetched from where they come from only if not.
+
     The digest goes to standard output. Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 the registry could not be
     asked.
     """
     policy = TagPolicy.OVERWRITE if allow_overwrite else TagPolicy.WRITE_ONCE
     try:
         target = Repository.parse(repository)
-        index, blobs = read_built_index(folder)
+        index, files = read_built_index(folder)
+        origins = read_built_origins(folder)
         references = [target.tag(tag) for tag in tags]
-        with RegistryClient(target.registry, insecure=insecure, retry_for=retry_for, on_wait=_say) as client:
+        with (
+            RegistryClient(target.registry, insecure=insecure, retry_for=retry_for, on_wait=_say) as client,
+            TemporaryDirectory(prefix="slipway-push-") as fetched,
+        ):
+            blobs = PulledBlobs(files, origins, Path(fetched), retry_for, _say)
             for reference in references:
                 check_tag(read_tag(client, reference), index.digest, policy)
             report = push_index(client, target, index, blobs)
             click.echo(
                 f"Pushed {target}@{report.digest}: {report.blobs_uploaded} blobs sent "
-                f"({report.bytes_uploaded} bytes), {report.blobs_present} already there",
+                f"({report.bytes_uploaded} bytes), {report.blobs_mounted} mounted, "
+                f"{report.blobs_present} already there",
                 err=True,
             )
             for reference in references:

@@ -9,13 +9,18 @@ from typing import BinaryIO, Protocol
 
 from tools.oci.digest import matches
 from tools.oci.errors import BlobMismatch
+from tools.oci.reference import Repository
 
 
 class BlobStore(Protocol):
     """The content of digests: layers, configs, manifests and indexes alike."""
 
+    def origin(self, digest: str) -> Repository | None:
+        """A repository that has the blob, as far as is known: its registry can do without the file."""
+        ...
+
     def prepare(self, digests: Sequence[str]) -> None:
-        """Make these ready to be read. Called once, with all that a registry lacks: the place for one download."""
+        """Make these ready to be read. Called once, with all that is to be sent: the place for one download."""
         ...
 
     def open(self, digest: str) -> BinaryIO:
@@ -32,6 +37,10 @@ class FileBlobs:
     """Blobs that are files: `{digest: path}`."""
 
     paths: Mapping[str, Path]
+
+    def origin(self, digest: str) -> Repository | None:
+        """None: what is a file was made on this machine."""
+        return None
 
     def prepare(self, digests: Sequence[str]) -> None:
         """Check that all of them are there. Raises BlobMismatch."""

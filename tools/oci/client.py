@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http.client import HTTPException
 from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -33,6 +34,7 @@ from tools.oci.errors import (
     OciError,
     Refused,
     Unauthorized,
+    Unavailable,
 )
 from tools.oci.manifest import (
     INDEX_TYPES,
@@ -397,6 +399,29 @@ class RegistryClient:
         self.download_blob(repository, blob, content)
         return content.getvalue()
 
+    def mount_blob(self, repository: Repository, digest: str, origin: Repository | None) -> bool:
+        """Make a blob exist in a repository without its content: out of where this client has seen it, else `origin`.
+
+        False where there is no such place in this registry, or the registry does not mount it from there for this login
+        (it may then have opened an upload, which ends by itself).
+        """
+        source = self._home(digest, repository) or origin
+        if source is None or source.registry != self.registry or source == repository:
+            return False
+        what = f"cannot mount blob {repository}@{digest} from {source}"
+        try:
+            response = self._sender.retry(partial(self._mount, repository, source, digest, what))
+        except Unavailable:
+            # What breaks over a mount may take the content nevertheless.
+            response = None
+        if response is None or response.status != 201:
+            self._forget(digest, source)
+            return False
+        self._remember(digest, repository)
+        with self._lock:
+            self._mounted += 1
+        return True
+
     def upload_blob(
         self,
         repository: Repository,
@@ -439,14 +464,7 @@ class RegistryClient:
         """Mount the blob (None) or open an upload session (its address). A mount that fails opens one as well."""
         source = self._home(digest, repository)
         if source is not None:
-            query = urlencode({"mount": digest, "from": source.path})
-            scopes = self._scopes(repository, Access.PUSH) | self._scopes(source, Access.PULL)
-            request = self._request("POST", repository, f"blobs/uploads/?{query}")
-            try:
-                response = self._send(request, scopes, what, once=True)
-            except (Forbidden, InvalidResponse, Unauthorized):
-                # Of a token for both repositories. What may be sent need not be mounted.
-                response = None
+            response = self._mount(repository, source, digest, what)
             if response is not None and response.status == 201:
                 return None
             self._forget(digest, source)
@@ -458,6 +476,16 @@ class RegistryClient:
         if response.status != 202:
             raise self._refusal(response, what)
         return self._session(response, what)
+
+    def _mount(self, repository: Repository, source: Repository, digest: str, what: str) -> Response | None:
+        """The answer to a mount; None where there is no token for both repositories. Raises Transient."""
+        query = urlencode({"mount": digest, "from": source.path})
+        scopes = self._scopes(repository, Access.PUSH) | self._scopes(source, Access.PULL)
+        try:
+            return self._send(self._request("POST", repository, f"blobs/uploads/?{query}"), scopes, what, once=True)
+        except (Forbidden, InvalidResponse, Unauthorized):
+            # What may be sent need not be mounted.
+            return None
 
     def _session(self, response: Response, what: str) -> str:
         location = response.header("Location")

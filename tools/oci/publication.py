@@ -37,8 +37,8 @@ def push_index(client: RegistryClient, repository: Repository, index: Descriptor
     """Make an image index (or a single manifest) and all it names exist in a repository, by digest.
 
     A HEAD for each manifest when all of them are there already. Otherwise every blob is asked for in parallel, what is
-    missing is mounted from a repository in which this client has seen it, or sent (a digest shared by platforms once),
-    then the platforms' manifests, then the index.
+    missing is mounted from a repository of this registry that has it, as far as is known, or sent (a digest shared by
+    platforms once), then the platforms' manifests, then the index. Only what is sent has to be on this machine.
 
     Args:
         client: of the repository's registry.
@@ -73,6 +73,12 @@ def push_index(client: RegistryClient, repository: Repository, index: Descriptor
     )
     missing = [blob for blob, exists in zip(layers, blob_exists, strict=True) if not exists]
 
+    mounted = run_all(
+        [partial(client.mount_blob, repository, blob.digest, blobs.origin(blob.digest)) for blob in missing],
+        at_once=client.max_connections,
+    )
+    missing = [blob for blob, done in zip(missing, mounted, strict=True) if not done]
+
     blobs.prepare([blob.digest for blob in missing])
     # The largest first: the last to finish is then a small one.
     missing.sort(key=lambda blob: blob.size, reverse=True)
@@ -96,8 +102,8 @@ def push_index(client: RegistryClient, repository: Repository, index: Descriptor
     return PushReport(
         manifest=top,
         manifests_written=len(unwritten) + 1,
-        blobs_present=len(layers) - len(missing) + outcomes.count(UploadOutcome.EXISTS),
-        blobs_mounted=outcomes.count(UploadOutcome.MOUNTED),
+        blobs_present=sum(blob_exists) + outcomes.count(UploadOutcome.EXISTS),
+        blobs_mounted=sum(mounted) + outcomes.count(UploadOutcome.MOUNTED),
         blobs_uploaded=len(uploaded),
         bytes_uploaded=sum(blob.size for blob in uploaded),
     )

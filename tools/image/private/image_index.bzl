@@ -67,14 +67,20 @@ def _image_index_impl(ctx):
     )
 
     blobs = depset(blobs_by_name.values())
+    pulled = {layer.origin.digest: layer for image in images.values() for layer in image.layers if layer.origin}
+    pulled_blobs = {digest: layer.blob for digest, layer in pulled.items()}
+    origins = _origins(ctx, pulled) if pulled else None
     return [
         DefaultInfo(files = depset([descriptor])),
         OutputGroupInfo(
             blobs = blobs,
             descriptor = depset([descriptor]),
+            made_blobs = depset([file for file in blobs_by_name.values() if file not in pulled_blobs.values()]),
+            origins = depset([origins] if origins else []),
             layout = depset([_layout(ctx, "layout", ctx.actions.declare_directory(ctx.label.name + ".layout"), descriptor, blob_map, blobs_by_name)]),
             sbom = depset([each[kind] for each in outputs.values() for kind in ("spdx", "cyclonedx") if kind in each]),
             tarball = depset([_layout(ctx, "tarball", ctx.actions.declare_file(ctx.label.name + ".oci.tar"), descriptor, blob_map, blobs_by_name)]),
+            **{digest: depset([blob]) for digest, blob in pulled_blobs.items()}
         ),
         ImageIndexInfo(
             blob_map = blob_map,
@@ -92,8 +98,23 @@ def _image_index_impl(ctx):
             },
             images = images,
             index = index,
+            origins = origins,
+            pulled = pulled_blobs,
         ),
     ]
+
+def _origins(ctx, pulled):
+    """Writes down which registry has which layer: who pushes the index may not need its file."""
+    origins = ctx.actions.declare_file(ctx.label.name + ".origins.json")
+    ctx.actions.write(origins, json.encode({
+        digest: {
+            "insecure": layer.origin.insecure,
+            "repository": layer.origin.repository,
+            "size": layer.origin.size,
+        }
+        for digest, layer in pulled.items()
+    }) + "\n")
+    return origins
 
 def _images_by_platform(ctx):
     images = {}
@@ -159,8 +180,9 @@ once. Beside each image stands an attestation with its SBOM, as BuildKit keeps i
 unknown/unknown, which every copy and every other name of the index carries along.
 
 Output groups: `descriptor` (JSON: mediaType, digest, size of the index; the default output), `blobs` (every blob as a
-file of its own), `sbom` (for each platform SPDX 2.3 and CycloneDX 1.6, JSON), `layout` (OCI image layout, a directory) and
-`tarball` (the same as a tar archive).""",
+file of its own), `made_blobs` (those but the layers of a pulled base, each of which is a group named by its digest),
+`origins` (JSON: the registries that have these; nothing where there are none), `sbom` (for each platform SPDX 2.3 and
+CycloneDX 1.6, JSON), `layout` (OCI image layout, a directory) and `tarball` (the same as a tar archive).""",
     attrs = {
         "annotations": attr.string_dict(doc = "Annotations of the index (OCI image-spec, annotations.md)."),
         "image": attr.label(

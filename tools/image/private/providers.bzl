@@ -1,7 +1,7 @@
 """What image rules tell each other. Blobs travel as files, facts about them as JSON, so that nothing reads a blob twice."""
 
-def _layer_info(*, blob, metadata, listing = None, key = None, recipe = None):
-    return {"blob": blob, "key": key, "listing": listing, "metadata": metadata, "recipe": recipe}
+def _layer_info(*, blob, metadata, listing = None, key = None, origin = None, recipe = None):
+    return {"blob": blob, "key": key, "listing": listing, "metadata": metadata, "origin": origin, "recipe": recipe}
 
 LayerInfo, _ = provider(
     init = _layer_info,
@@ -15,6 +15,8 @@ sha256, target where the entry has them, interpreter (of a script) or loader (of
 executed names one. None where only the blob knows (a pulled layer).""",
         "metadata": """File: JSON object with mediaType, digest and size of the blob, diffID, createdBy, machine (the
 architecture that its programs are for, or null) and packages (what it holds that has a name and a version).""",
+        "origin": """struct(digest, insecure, repository, size) of a blob that a registry has: it is fetched when something needs
+the file. `insecure`: by plain HTTP, if need be. None for a layer that is made here.""",
         "recipe": "struct of what image_repro_test needs to write the layer once more; None for a layer that was not written here.",
     },
 )
@@ -40,5 +42,8 @@ ImageIndexInfo = provider(
         "documents": "dict from platform to struct(config, manifest, spdx, cyclonedx) of File; the last two are None without SBOMs.",
         "images": "dict from platform (linux/arm64) to ImageInfo; a layer that platforms share is the same LayerInfo in each.",
         "index": "File: the index blob.",
+        "origins": """File: JSON object {digest: {repository, size, insecure}} of the layers that a registry has (tools/oci/origin.py);
+None where all of them are made here.""",
+        "pulled": "dict from digest to File: the blobs of these layers.",
     },
 )

@@ -166,6 +166,11 @@ pulled_repository = repository_rule(
     },
 )
 
+PulledBlobInfo = provider(
+    doc = "Where a layer's blob comes from.",
+    fields = {"origin": "struct: see LayerInfo."},
+)
+
 def _pulled_blob_impl(ctx):
     blob = ctx.actions.declare_file(ctx.label.name + ".blob")
     args = ctx.actions.args()
@@ -191,7 +196,15 @@ def _pulled_blob_impl(ctx):
         # --action_env says where the login or a proxy is.
         use_default_shell_env = True,
     )
-    return [DefaultInfo(files = depset([blob]))]
+    return [
+        DefaultInfo(files = depset([blob])),
+        PulledBlobInfo(origin = struct(
+            digest = ctx.attr.digest,
+            insecure = ctx.attr.insecure,
+            repository = ctx.attr.repository,
+            size = int(ctx.attr.byte_count),
+        )),
+    ]
 
 pulled_blob = rule(
     doc = "A layer's blob, fetched when something needs its content.",
@@ -210,6 +223,7 @@ pulled_blob = rule(
             executable = True,
         ),
     },
+    provides = [PulledBlobInfo],
 )
 
 def _one_configuration_impl(_settings, _attr):
@@ -231,12 +245,14 @@ _one_configuration = transition(
 
 def _pulled_image_impl(ctx):
     blobs = {digest: target[DefaultInfo].files.to_list()[0] for target, digest in ctx.attr.blobs.items()}
+    origins = {digest: target[PulledBlobInfo].origin for target, digest in ctx.attr.blobs.items()}
     layers = [
         LayerInfo(
             blob = blobs[digest],
             key = ("pulled", digest),
             listing = None,
             metadata = metadata,
+            origin = origins[digest],
         )
         for digest, metadata in zip(ctx.attr.digests, ctx.files.layers)
     ]
@@ -257,6 +273,7 @@ pulled_image = rule(
         "blobs": attr.label_keyed_string_dict(
             cfg = _one_configuration,
             doc = "The blobs of the layers, each with its digest.",
+            providers = [PulledBlobInfo],
         ),
         "config": attr.label(
             allow_single_file = True,

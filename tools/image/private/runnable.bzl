@@ -23,8 +23,16 @@ _TAG_ATTR = {
     ),
 }
 
-def _declare(ctx, module, arguments):
-    """Declares the program. It is started with `--image=FOLDER`: see tools/image/built.py."""
+def _declare(ctx, module, arguments, blobs_by_name, more = {}):
+    """Declares the program. It is started with `--image=FOLDER`: see tools/image/built.py.
+
+    Args:
+      ctx: of the rule.
+      module: what is run.
+      arguments: of the program.
+      blobs_by_name: those of the index that the program gets.
+      more: further files of the folder, by name.
+    """
     index = ctx.attr.index[ImageIndexInfo]
     folder = "_images/%s/%s/" % (ctx.label.package, ctx.label.name)
 
@@ -33,7 +41,8 @@ def _declare(ctx, module, arguments):
     files = {
         folder + "blobs.json": index.blob_map,
         folder + "descriptor.json": index.descriptor,
-    } | {folder + "blobs/" + name: file for name, file in index.blobs_by_name.items()}
+    } | {folder + "blobs/" + name: file for name, file in blobs_by_name.items()}
+    files |= {folder + name: file for name, file in more.items()}
     return [declare_program(
         ctx,
         arguments = ["--image={RUNFILES}/" + folder] + arguments,
@@ -43,7 +52,7 @@ def _declare(ctx, module, arguments):
     )]
 
 def _image_load_impl(ctx):
-    return _declare(ctx, "tools.image.load", ["--tag=" + ctx.attr.tag])
+    return _declare(ctx, "tools.image.load", ["--tag=" + ctx.attr.tag], ctx.attr.index[ImageIndexInfo].blobs_by_name)
 
 image_load = rule(
     implementation = _image_load_impl,
@@ -56,7 +65,8 @@ The platform is that of this machine, or the one given by `-- --platform linux/a
 )
 
 def _image_run_impl(ctx):
-    return _declare(ctx, "tools.image.run", ["--tag=" + ctx.attr.tag] + ctx.attr.options + ["--"])
+    arguments = ["--tag=" + ctx.attr.tag] + ctx.attr.options + ["--"]
+    return _declare(ctx, "tools.image.run", arguments, ctx.attr.index[ImageIndexInfo].blobs_by_name)
 
 image_run = rule(
     implementation = _image_run_impl,
@@ -72,7 +82,16 @@ container is removed when it ends.""",
 )
 
 def _image_push_impl(ctx):
-    return _declare(ctx, "tools.image.push", [])
+    index = ctx.attr.index[ImageIndexInfo]
+    pulled = index.pulled.values()
+    return _declare(
+        ctx,
+        "tools.image.push",
+        [],
+        # The registry may have the layers of a pulled base; what it lacks of them, the program fetches.
+        {name: file for name, file in index.blobs_by_name.items() if file not in pulled},
+        {"origins.json": index.origins} if index.origins else {},
+    )
 
 image_push = rule(
     implementation = _image_push_impl,
