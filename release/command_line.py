@@ -6,28 +6,25 @@ Standard output is for machines (`--json -`), standard error for people.
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from release.caller import calling_directory, calling_workspace
 from release.config import Config
 from release.console import Console, standard_error
-from release.errors import Exit, InvalidRequest, ReleaseError, Unasked, exit_status
+from release.errors import InvalidRequest, Unasked
 from release.flow import Outside, tag_and_push_image
+from release.output import check_output, write_output
+from release.program import run
 from release.provenance import Source
-from release.record import Record
 from release.request import EngineName, LatestPolicy, Request
 from release.version import Version
 from tools.oci.client import RegistryClient
-from tools.oci.errors import OciError
 from tools.oci.reference import Repository
 
 if TYPE_CHECKING:
@@ -62,14 +59,6 @@ Exit status:
   4  the registry could not be asked
   130, 143  interrupted; the same command finishes the rest
 """
-
-
-class _Interrupted(BaseException):
-    """Ctrl-C or SIGTERM, unwinding the stack. Not KeyboardInterrupt, on which click prints an empty line."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 @click.command(help=HELP, epilog=EPILOG, context_settings={"max_content_width": 100})
@@ -110,11 +99,10 @@ def command(json_file: str | None, config_file: str | None, **wishes: Any) -> No
     console = standard_error()
     request = read_request(**wishes)
     config = read_config(config_file, environment)
-    if json_file not in (None, "-"):
-        check_record_file(str(json_file), environment)
+    check_output(json_file, environment)
     record = tag_and_push_image(request, config, outside_world(request, config, console, environment))
     if json_file is not None:
-        write_record(record, json_file, environment)
+        write_output(record.to_json(), json_file, environment)
 
 
 def read_request(version: str | None, repository: str | None, engine: str, latest: str, **wishes: Any) -> Request:
@@ -189,63 +177,6 @@ def start_local_registry(registry: str, console: Console) -> None:
         return  # The client tries again, and says what is wrong.
 
 
-def check_record_file(file: str, environment: Mapping[str, str]) -> None:
-    """See that a record can be written there, before anything is released. Raises InvalidRequest."""
-    path = calling_directory(environment) / file
-    why = None
-    if not file or path.is_dir():
-        why = "it is a folder"
-    elif not path.parent.is_dir():
-        why = f"there is no folder {path.parent}"
-    elif not os.access(path if path.exists() else path.parent, os.W_OK):
-        why = "it may not be written"
-    if why:
-        raise InvalidRequest(f"Cannot write a record to {file or 'a file without a name'}", why, "Name another --json.")
-
-
-def write_record(record: Record, file: str, environment: Mapping[str, str]) -> None:
-    """Write the record: a regular file whole or not at all, and whatever else is there (a pipe, /dev/null) as it is."""
-    if file == "-":
-        sys.stdout.write(record.to_json())
-        sys.stdout.flush()
-        return
-    path = (calling_directory(environment) / file).resolve()
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if path.exists() and not path.is_file():
-            path.write_text(record.to_json(), encoding="utf-8")
-            return
-        try:
-            beside.write_text(record.to_json(), encoding="utf-8")
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise ReleaseError(
-            f"Cannot write the record to {path}", str(error), "The release itself is done; it can be repeated at will."
-        ) from None
-
-
 def main(arguments: list[str]) -> int:
     """Run the program, and return its exit status."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # As of a job that a shell started in the background.
-            signal.signal(number, _interrupt)
-    try:
-        command.main(arguments, prog_name="release", standalone_mode=False)
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (ReleaseError, OciError) as error:
-        standard_error().fail(str(error))
-        return exit_status(error)
-    except _Interrupted as interruption:
-        standard_error().fail("interrupted; nothing misleading is left, and the same command finishes the rest")
-        return 128 + interruption.number
-    return Exit.DONE
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Interrupted(number)
+    return run(command, "release", arguments, "nothing misleading is left, and the same command finishes the rest")

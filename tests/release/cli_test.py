@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from release import command_line, release_cli
+from release import command_line, release_cli, start
 from release.console import Console
 from tests.release.house import COMMIT, House
 from tests.support.fault_proxy import FaultProxy
@@ -274,6 +274,7 @@ def test_compiled_modules_are_kept_in_the_users_cache_and_made_again_for_another
     package.mkdir()
     program = package / "release_cli.py"
     program.write_text(Path(release_cli.__file__).read_text())
+    (package / "start.py").write_text(Path(start.__file__).read_text())
     cache = tmp_path / "cache"
     for number in (1, 2):
         (package / "command_line.py").write_text(f"def main(arguments):\n    return {number}\n")
