@@ -50,9 +50,12 @@ class Bazel:
         """
         self._checked([command, *self.options, *arguments])
 
-    def query(self, expression: str) -> str:
-        """The targets of an expression, one JSON document a line. Raises ReleaseError when that fails."""
-        arguments = ["--output=streamed_jsonproto", "--noshow_progress", expression]
+    def query(self, expression: str, *wishes: str) -> str:
+        """The targets of an expression, one JSON document a line. Raises ReleaseError when that fails, even in part.
+
+        `wishes` are further options, of this query.
+        """
+        arguments = ["--output=streamed_jsonproto", "--noshow_progress", *wishes, expression]
         if self.options:
             found = self._call(["query", *self.options, *arguments], show_errors=False)
             if found.status != _UNKNOWN_OPTION:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from release.child import Finished, run_child
+from release.child import Finished
 from release.errors import Refused, ReleaseError
+from release.git import run_git, words
 from release.provenance import Source
 
 _CHOICES = (
@@ -52,7 +53,7 @@ class SourceTree:
         # Said in full, since a user's settings may hide what is new or in a submodule.
         status = self._git("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none")
         if status.status != 0:
-            raise _refused(commit, f"git cannot tell whether the working tree has changes: {_words(status)}")
+            raise _refused(commit, f"git cannot tell whether the working tree has changes: {words(status)}")
         changes = status.output.splitlines()
         if changes:
             more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
@@ -66,7 +67,7 @@ class SourceTree:
         if found.status != 0 or not found.output.startswith(commit.lower()):
             raise Refused(
                 f"Refused to build commit {commit}",
-                f"git does not have it in {self.workspace} ({_words(found) or 'it is the name of something else'})",
+                f"git does not have it in {self.workspace} ({words(found) or 'it is the name of something else'})",
                 "Fetch it (a shallow clone has only its newest commits), or check how it is written.",
             )
         return found.output.strip()
@@ -93,7 +94,7 @@ class SourceTree:
             added = self._git("worktree", "add", "--quiet", "--force", "--detach", str(tree), full)
             if added.status != 0:
                 raise ReleaseError(
-                    f"Cannot check out commit {commit} in {tree}", _words(added), "Correct that, and try again."
+                    f"Cannot check out commit {commit} in {tree}", words(added), "Correct that, and try again."
                 )
             try:
                 yield Checkout(tree / prefix, folder / "output")
@@ -106,7 +107,7 @@ class SourceTree:
 
     def _git(self, *arguments: str) -> Finished:
         try:
-            return run_child(["git", *arguments], environment=_environment(), directory=self.workspace)
+            return run_git(self.workspace, *arguments)
         except OSError as error:
             raise Refused(
                 "Refused to build a commit", f"git cannot be run to tell which one the tree is: {error}", "Install git."
@@ -150,15 +151,5 @@ def source_uri(remote: str) -> str | None:
     return f"git+{transport}://{place}{f':{port}' if port else ''}{quote(parts.path, safe='/~%+@:=,')}"
 
 
-def _environment() -> dict[str, str]:
-    """Without what a git hook is told of its own repository: the workspace's is meant, whoever calls."""
-    told = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
-    return {name: value for name, value in os.environ.items() if name not in told}
-
-
 def _refused(commit: str, why: str) -> Refused:
     return Refused(f"Refused to build commit {commit}", why, _CHOICES)
-
-
-def _words(finished: Finished) -> str:
-    return " ".join(finished.errors.split())
