@@ -73,7 +73,8 @@ def test_a_disk_that_becomes_full_during_the_build(machine: Host) -> None:
 
 def test_a_full_disk_of_which_no_program_says_so(machine: Host) -> None:
     # What tar says where a part of a file could still be written; which part that is, is chance.
-    tar, real = machine.folder / "tar", machine.folder / "real_tar"
+    # Not called tar: a test of Bazel has its own folder on PATH.
+    tar, real = machine.folder / "false_tar", machine.folder / "real_tar"
     shutil.copy(shutil.which("tar") or "tar", real)
     tar.write_text(f"""#!/bin/sh
         case "$*" in
