@@ -13,8 +13,12 @@ _TOLD = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OB
 
 def run_git(folder: Path, *arguments: str) -> Finished:
     """Run git in a folder. Raises OSError when it cannot be run."""
-    environment = {name: value for name, value in os.environ.items() if name not in _TOLD}
-    return run_child(["git", *arguments], environment=environment, directory=folder)
+    return run_child(["git", *arguments], environment=git_environment(), directory=folder)
+
+
+def git_environment() -> dict[str, str]:
+    """This program's environment, without what would lead git to another repository."""
+    return {name: value for name, value in os.environ.items() if name not in _TOLD}
 
 
 def words(finished: Finished) -> str:

@@ -28,9 +28,39 @@ def test_a_program_that_is_not_there_is_an_error() -> None:
         run_child(["no-such-program"])
 
 
+def test_a_program_reads_what_it_is_given() -> None:
+    assert run_child(["cat"], given="words\n").output == "words\n"
+    assert run_child(["cat"]).output == ""
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_program_that_takes_too_long_is_ended_with_all_it_has_started(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"^sh was ended, since it took longer than 0.5 s$"):
+        run_child(["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/pid; wait"], limit=0.5)
+    assert time.monotonic() - begun < 10
+    child = int((tmp_path / "pid").read_text())
+    while is_running(child) and time.monotonic() - begun < 10:
+        time.sleep(0.01)
+    assert not is_running(child)
+
+
+def test_a_program_with_a_limit_has_no_terminal() -> None:
+    script = "import os; print(os.getsid(0) == os.getpid())"
+    assert run_child([sys.executable, "-c", script], limit=60).output == "True\n"
+    assert run_child([sys.executable, "-c", script]).output == "False\n"
+
+
+@pytest.mark.parametrize("limit", [None, 50], ids=["without a limit", "with a limit"])
 @pytest.mark.parametrize("stubborn", [False, True], ids=["ends on SIGINT", "ends on SIGTERM"])
 def test_an_interruption_ends_the_program_first(
-    tmp_path: Path, stubborn: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, stubborn: bool, limit: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("release.child._PATIENCE", 0.5)
     pid = tmp_path / "pid"
@@ -47,6 +77,6 @@ def test_an_interruption_ends_the_program_first(
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        run_child([sys.executable, "-c", script])
+        run_child([sys.executable, "-c", script], limit=limit)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
