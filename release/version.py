@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import re
 from dataclasses import dataclass
@@ -12,6 +13,14 @@ _NUMBER = r"(?:0|[1-9][0-9]*)"
 _IDENTIFIER = rf"(?:{_NUMBER}|[0-9]*[a-zA-Z-][a-zA-Z0-9-]*)"
 _VERSION = re.compile(rf"v({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-({_IDENTIFIER}(?:\.{_IDENTIFIER})*))?", re.ASCII)
 _MAX_LENGTH = 128  # A version becomes a tag, or part of one.
+
+
+class Bump(enum.Enum):
+    """Which number of a version is raised."""
+
+    MAJOR = "major"
+    MINOR = "minor"
+    PATCH = "patch"
 
 
 @functools.total_ordering
@@ -49,6 +58,18 @@ class Version:
         if match is None:
             return None
         return cls(int(match[1]), int(match[2]), int(match[3]), match[4] or "")
+
+    def next(self, bump: Bump) -> Version:
+        """The next version of a kind. It is never a pre-release; after v2.0.0-rc.1 it is v2.0.0, of whichever kind."""
+        raised = {
+            Bump.MAJOR: Version(self.major + 1, 0, 0),
+            Bump.MINOR: Version(self.major, self.minor + 1, 0),
+            Bump.PATCH: Version(self.major, self.minor, self.patch + 1),
+        }[bump]
+        # What a pre-release announces counts as raised already, if it is of that kind or of a greater one.
+        announced = Version(self.major, self.minor, self.patch)
+        of_kind = {Bump.MAJOR: self.minor == self.patch == 0, Bump.MINOR: self.patch == 0, Bump.PATCH: True}[bump]
+        return announced if self.pre and of_kind else raised
 
     def _key(self) -> tuple[object, ...]:
         # A pre-release comes before its version; numbers come before words, and fewer identifiers before more.

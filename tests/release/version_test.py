@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from release.errors import Exit, InvalidRequest
-from release.version import Version
+from release.version import Bump, Version
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,22 @@ def test_versions_are_in_the_order_of_the_specification() -> None:
     assert [str(version) for version in sorted(map(Version.parse, shuffled))] == ordered
 
 
+@pytest.mark.parametrize(
+    ("version", "major", "minor", "patch"),
+    [
+        ("v1.2.3", "v2.0.0", "v1.3.0", "v1.2.4"),
+        ("v0.0.0", "v1.0.0", "v0.1.0", "v0.0.1"),
+        ("v1.2.3-rc.1", "v2.0.0", "v1.3.0", "v1.2.3"),
+        ("v1.3.0-rc.1", "v2.0.0", "v1.3.0", "v1.3.0"),
+        ("v2.0.0-rc.1", "v2.0.0", "v2.0.0", "v2.0.0"),
+    ],
+)
+def test_the_next_version_is_the_one_that_a_pre_release_announces_or_a_greater_one(
+    version: str, major: str, minor: str, patch: str
+) -> None:
+    assert [str(Version.parse(version).next(bump)) for bump in Bump] == [major, minor, patch]
+
+
 numbers = st.integers(0, 10**6)
 identifiers = st.one_of(numbers.map(str), st.from_regex(r"[0-9a-zA-Z-]{0,5}[a-zA-Z-]", fullmatch=True))
 versions = st.builds(Version, numbers, numbers, numbers, st.lists(identifiers, max_size=3).map(".".join))
@@ -59,3 +75,10 @@ def test_every_version_survives_being_written_and_read(version: Version) -> None
 @given(versions, versions)
 def test_of_two_versions_exactly_one_is_newer_unless_they_are_the_same(one: Version, other: Version) -> None:
     assert (one < other) + (other < one) + (one == other) == 1
+
+
+@given(versions, st.sampled_from(Bump))
+def test_the_next_version_is_newer_and_no_pre_release(version: Version, bump: Bump) -> None:
+    following = version.next(bump)
+    assert version < following
+    assert not following.pre
