@@ -27,6 +27,8 @@ class TokenRules:
         refresh_tokens: what may be exchanged for a token, as an identity token is.
         realm: where the service is; on this server if it begins with a slash.
         anonymous: the actions that are given without a login where there are users: "pull", or none.
+        readers: users who are given no more than "pull", without a word, as token services do.
+        opaque: whether tokens keep to themselves what they allow; else they are JSON Web Tokens that claim it.
         lifetime: seconds for which a token is good; they are told to clients as they are.
         uses: how many requests a token is good for, which clients are not told; 0 for any number.
     """
@@ -35,6 +37,8 @@ class TokenRules:
     refresh_tokens: frozenset[str] = field(default=frozenset(), repr=False)
     realm: str = "/token"
     anonymous: frozenset[str] = frozenset()
+    readers: frozenset[str] = frozenset()
+    opaque: bool = True
     lifetime: float = 300.0
     uses: int = 0
 
@@ -106,6 +110,8 @@ class Doorkeeper:
                 allowed = rules.anonymous
             elif not _is_user(asked, rules.users):
                 return error_answer(401, "UNAUTHORIZED", "incorrect username or password")
+            elif _login(asked)[0] in rules.readers:
+                allowed = ("pull",)
         elif rules.users and fields["refresh_token"][0] not in rules.refresh_tokens:
             return error_answer(401, "UNAUTHORIZED", "this refresh token is not known")
         granted = set()
@@ -113,7 +119,7 @@ class Doorkeeper:
             _, _, rest = scope.partition(":")
             name, _, actions = rest.rpartition(":")
             granted |= {f"{name}:{action}" for action in actions.split(",") if action in allowed}
-        token = secrets.token_hex(16)
+        token = secrets.token_hex(16) if rules.opaque else _web_token(granted)
         with self._lock:
             # Without a limit it counts down from below 0, and never comes there.
             self._grants[token] = _Grant(frozenset(granted), time.monotonic() + rules.lifetime, rules.uses or -1)
@@ -127,7 +133,8 @@ def _wanted(asked: Asked) -> frozenset[str]:
     if not asked.repository:
         return frozenset()
     source = asked.query("from") if asked.route is Route.UPLOADS and asked.method == "POST" else ""
-    own = f"{asked.repository}:{'push' if asked.is_write else 'pull'}"
+    action = "delete" if asked.method == "DELETE" else "push" if asked.is_write else "pull"
+    own = f"{asked.repository}:{action}"
     return frozenset({own, f"{source}:pull"} if source else {own})
 
 
@@ -137,12 +144,27 @@ def _scope(action: str) -> str:
     return f"repository:{name}:{'pull,push' if verb == 'push' else verb}"
 
 
+def _web_token(granted: Iterable[str]) -> str:
+    """A token as distribution's specification has it; nobody checks its signature here."""
+    scopes = [scope.rpartition(":") for scope in sorted(granted)]
+    access = [{"type": "repository", "name": name, "actions": [action]} for name, _, action in scopes]
+    parts = [{"alg": "none"}, {"access": access, "jti": secrets.token_hex(16)}]
+    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
+    return ".".join([*encoded, "c2lnbmF0dXJl"])
+
+
 def _is_user(asked: Asked, users: dict[str, str]) -> bool:
+    user, password = _login(asked)
+    return bool(user) and users.get(user) == password
+
+
+def _login(asked: Asked) -> tuple[str, str]:
+    """User and password; empty where there are none."""
     scheme, _, value = asked.header("authorization").partition(" ")
     if scheme.lower() != "basic":
-        return False
+        return "", ""
     try:
         user, _, password = base64.b64decode(value).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
-        return False
-    return users.get(user) == password
+        return "", ""
+    return user, password

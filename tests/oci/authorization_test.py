@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.fault_proxy import Answer, Fault, FaultProxy, error_answer
 from tests.support.images import ImageMaker
 from tests.support.registry import PASSWORD, USER, LocalRegistry
-from tools.oci.authorization import Challenge, Scope, parse_challenges
+from tools.oci.authorization import Authorization, Challenge, Scope, parse_challenges
 from tools.oci.client import Access, RegistryClient
 from tools.oci.credentials import Credential
 from tools.oci.errors import Forbidden, InvalidResponse, Unauthorized
@@ -100,6 +100,24 @@ def test_a_scope_to_push_serves_a_pull_of_the_same_repository() -> None:
     assert Scope("a", push=True).covers(Scope("a"))
     assert not Scope("a").covers(Scope("a", push=True))
     assert not Scope("a", push=True).covers(Scope("b"))
+
+
+def test_a_scope_to_delete_is_asked_for_by_name_only() -> None:
+    everything = Scope("a", push=True, delete=True)
+    assert str(everything) == "repository:a:pull,push,delete"
+    assert everything.covers(Scope("a", push=True))
+    assert not Scope("a", push=True).covers(everything)
+
+
+def test_a_token_with_claims_tells_what_it_allows_and_an_opaque_one_does_not(proxy: FaultProxy, path: str) -> None:
+    repository = proxy.repository(path)
+    login = Credential(USER, PASSWORD, source="a test")
+    for opaque, granted in ((False, frozenset({"pull", "push"})), (True, None)):
+        proxy.require_token({USER: PASSWORD}, opaque=opaque)
+        with RegistryClient(proxy.address, credentials=Login(login)) as client:
+            assert client.authorization(repository, Access.PUSH) == Authorization(None, None, None)  # not asked yet
+            client.list_tags(repository)
+            assert client.authorization(repository, Access.PUSH) == Authorization("bearer", "a test", granted)
 
 
 def test_a_registry_with_basic_authentication_is_logged_in_to(

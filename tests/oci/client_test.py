@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import resource
 import subprocess
@@ -444,3 +445,26 @@ def test_a_full_disk_is_not_mistaken_for_a_bad_line(
     with (tmp_path / "out").open("w+b") as out, limited_file_size(5), pytest.raises(NotKept, match="out cannot be"):
         client.download_blob(registry.repository(path), blob, out)
     assert client.traffic.retries == 0
+
+
+def test_a_manifest_is_deleted_by_digest_with_its_tags(client: RegistryClient, path: str, maker: ImageMaker) -> None:
+    repository = Repository(client.registry, path)
+    index = maker.index()
+    push_index(client, repository, index.descriptor, maker.blobs)
+    write_tag(client, repository.tag("v1"), index)
+    with pytest.raises(Refused):  # docker-registry deletes by digest only
+        client.delete_manifest(repository.tag("v1"))
+    client.delete_manifest(repository.digest(index.digest))
+    assert client.find_manifest(repository.tag("v1")) is None
+    with pytest.raises(NotFound):
+        client.delete_manifest(repository.digest(index.digest))
+
+
+def test_a_deleted_blob_is_uploaded_again(client: RegistryClient, path: str, maker: ImageMaker) -> None:
+    repository = Repository(client.registry, path)
+    blob = maker.blob(b"short-lived")
+    for _ in range(2):
+        outcome = client.upload_blob(repository, blob, partial(io.BytesIO, b"short-lived"))
+        assert outcome is UploadOutcome.UPLOADED
+        client.delete_blob(repository, blob.digest)
+    assert not client.blob_exists(repository, blob.digest)

@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import time
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64decode
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
@@ -61,17 +61,32 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Scope:
-    """What a token is for: to pull from a repository of the registry, or also to push to it."""
+    """What a token is for: to pull from a repository of the registry, or also to push to it, or to delete there."""
 
     path: str
     push: bool = False
+    delete: bool = False
 
     def __str__(self) -> str:
-        return f"repository:{self.path}:{'pull,push' if self.push else 'pull'}"
+        return f"repository:{self.path}:pull{',push' * self.push}{',delete' * self.delete}"
 
     def covers(self, other: Scope) -> bool:
         """Whether this allows what the other one does."""
-        return self.path == other.path and self.push >= other.push
+        return self.path == other.path and self.push >= other.push and self.delete >= other.delete
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """How a registry lets a client in, without the secrets.
+
+    scheme: basic or bearer; None where the registry has not asked who it is.
+    source: where the login comes from; None for anybody.
+    granted: the actions that the token says it allows in a repository; None where it does not say.
+    """
+
+    scheme: str | None
+    source: str | None
+    granted: frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +127,16 @@ class Authorizer:
             raise self.refused(what, response)
         self._challenge = challenge
         return self._obtain(scopes, used, what)
+
+    def describe(self, scope: Scope, what: str) -> Authorization:
+        """What a request of this scope is let in by. Raises Unauthorized, Forbidden, Unanswered."""
+        header = self.header(frozenset({scope}), what)
+        if header is None:
+            return Authorization(None, None, None)
+        credential = self._find_credential()
+        scheme, _, token = header.partition(" ")
+        granted = _granted(token, scope.path) if scheme == "Bearer" else None
+        return Authorization(scheme.lower(), credential.source if credential else None, granted)
 
     def _obtain(self, scopes: frozenset[Scope], stale: str | None, what: str) -> str:
         """A header for the scopes that is not `stale`; of several threads one fetches it, the others wait for it."""
@@ -229,6 +254,17 @@ class Authorizer:
             f"{who or self._registry} answered {words} ({login})",
             f"Log in and run the same command again: docker login {self._registry}",
         )
+
+
+def _granted(token: str, path: str) -> frozenset[str] | None:
+    """The actions in a repository that a token of distribution's specification claims; None if it is opaque."""
+    try:
+        payload = token.split(".")[1]
+        access = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["access"]
+        mine = [entry["actions"] for entry in access or () if (entry["type"], entry["name"]) == ("repository", path)]
+        return frozenset(action for actions in mine for action in actions)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
 
 
 def _basic(credential: Credential) -> str:

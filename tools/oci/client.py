@@ -21,7 +21,7 @@ from http.client import HTTPException
 from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from tools.oci.authorization import Authorizer, Scope
+from tools.oci.authorization import Authorization, Authorizer, Scope
 from tools.oci.credentials import CredentialSource, DockerCredentials
 from tools.oci.digest import digest_of, is_digest, matches
 from tools.oci.errors import (
@@ -79,6 +79,7 @@ class Access(enum.Enum):
 
     PULL = "pull"
     PUSH = "pull,push"
+    DELETE = "pull,push,delete"
 
 
 class UploadOutcome(enum.Enum):
@@ -265,6 +266,21 @@ class RegistryClient:
                 raise self._nonsense(what, f"its answer is no index but a {page.media_type}")
             found += page.manifests
         return tuple(found)
+
+    def delete_manifest(self, reference: Reference) -> None:
+        """Delete a manifest with all its tags, by digest; or a tag, with which some registries delete the manifest.
+
+        Raises Refused where that is not offered.
+        """
+        self._delete(reference.repository, f"manifests/{reference.target}", f"cannot delete {reference}")
+        if reference.digest is not None:
+            self._forget(reference.digest, reference.repository)
+
+    def _delete(self, repository: Repository, rest: str, what: str) -> None:
+        request = self._request("DELETE", repository, rest)
+        response = self._send(request, self._scopes(repository, Access.DELETE), what)
+        if response.status not in (200, 202, 204):
+            raise self._refusal(response, what)
 
     def _put(self, reference: Reference, content: bytes, media_type: str) -> Response:
         """Write a manifest. What it names must be there; where this client has seen it, a denial may pass.
@@ -460,6 +476,11 @@ class RegistryClient:
             self._mounted += outcome is UploadOutcome.MOUNTED
         return outcome
 
+    def delete_blob(self, repository: Repository, digest: str) -> None:
+        """Take a blob out of a repository. Raises Refused where that is not offered."""
+        self._delete(repository, f"blobs/{digest}", f"cannot delete blob {repository}@{digest}")
+        self._forget(digest, repository)
+
     def _start_upload(self, repository: Repository, digest: str, what: str) -> str | None:
         """Mount the blob (None) or open an upload session (its address). A mount that fails opens one as well."""
         source = self._home(digest, repository)
@@ -581,6 +602,26 @@ class RegistryClient:
             raise self._nonsense(what, f"its next page is elsewhere: {shown(url)}")
         return replace(request, url=url)
 
+    # What the registry is like
+
+    @property
+    def address(self) -> str:
+        """The registry's address, with its scheme. With `insecure`, asking for it asks the registry."""
+        return self._base()
+
+    def ping(self) -> Response:
+        """What the registry answers to who has not said who they are (one GET). Raises Unavailable, Throttled."""
+        return self._sender.send(Request("GET", f"{self._base()}/v2/"), f"cannot reach {self.registry}")
+
+    def ask(self, method: str, repository: Repository, rest: str, *, access: Access = Access.PULL) -> Response:
+        """The answer to a GET or HEAD as it is, for who wants to know how a registry answers."""
+        request = self._request(method, repository, rest, headers={"Accept": _ACCEPT})
+        return self._send(request, self._scopes(repository, access), f"cannot read {repository}/{rest}")
+
+    def authorization(self, repository: Repository, access: Access) -> Authorization:
+        """What lets this client in, as far as the registry has asked for it: known after a request of that access."""
+        return self._authorizer.describe(_scope(repository, access), f"cannot get a token for {repository}")
+
     # Requests
 
     def _request(
@@ -612,7 +653,7 @@ class RegistryClient:
         return True
 
     def _scopes(self, repository: Repository, access: Access) -> frozenset[Scope]:
-        return frozenset({Scope(repository.path, push=access is Access.PUSH)})
+        return frozenset({_scope(repository, access)})
 
     def _send(self, request: Request, scopes: frozenset[Scope], what: str, *, once: bool = False) -> Response:
         """Send with authorization, renewing it once on 401. `once`: the caller retries (Transient is raised)."""
@@ -698,6 +739,10 @@ class _Taken:
                 f"{getattr(self._out, 'name', 'the file')} cannot be written ({error.strerror or error})",
                 "Make room on the disk, then run the same command again.",
             ) from None
+
+
+def _scope(repository: Repository, access: Access) -> Scope:
+    return Scope(repository.path, push=access is not Access.PULL, delete=access is Access.DELETE)
 
 
 def _authorized(request: Request, authorization: str | None) -> Request:

@@ -32,12 +32,13 @@ _HELPER_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What one logs in with. The secrets are in no repr."""
+    """What one logs in with. The secrets are in no repr; `source` says where it was found."""
 
     username: str = ""
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
     registry_token: str = field(default="", repr=False)
+    source: str = field(default="", compare=False)
 
 
 class CredentialSource(Protocol):
@@ -117,7 +118,7 @@ def _credential(entry: dict[str, Any], key: str, path: Path) -> Credential | Non
         password = password.strip("\0")  # Docker pads it so
     if not (username or values["identitytoken"] or values["registrytoken"]):
         return None  # What Docker leaves behind where a credential store has the login.
-    return Credential(username, password, values["identitytoken"], values["registrytoken"])
+    return Credential(username, password, values["identitytoken"], values["registrytoken"], f"auths of {path}")
 
 
 def _ask_helper(helper: str, server: str, path: Path) -> Credential | None:
@@ -146,9 +147,10 @@ def _ask_helper(helper: str, server: str, path: Path) -> Credential | None:
     if not (isinstance(username, str) and isinstance(secret, str)):
         # Not in its own words: they may hold a password.
         raise CredentialsError(what, "its answer is not that of a credential helper", remedy)
+    source = f"{program}, which {path} names"
     if username == _TOKEN_USER:
-        return Credential(identity_token=secret)
-    return Credential(username, secret) if username or secret else None
+        return Credential(identity_token=secret, source=source)
+    return Credential(username, secret, source=source) if username or secret else None
 
 
 def _host(key: str) -> str:
