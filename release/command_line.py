@@ -9,12 +9,11 @@ import os
 import socket
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from release.caller import calling_directory, calling_workspace
+from release.caller import calling_directory, calling_workspace, read_config
 from release.config import Config
 from release.console import Console, standard_error
 from release.errors import InvalidRequest, Unasked
@@ -114,20 +113,6 @@ def read_request(version: str | None, repository: str | None, engine: str, lates
         latest=LatestPolicy(latest),
         **wishes,
     )
-
-
-def read_config(file: str | None, environment: Mapping[str, str]) -> Config:
-    """The configuration that was named, else that of the calling workspace, else the defaults."""
-    if file is not None:
-        path = calling_directory(environment) / file
-    else:
-        workspace = calling_workspace(environment)
-        path = (workspace or Path()) / "release" / "config.yaml"
-        if workspace is None or not path.is_file():
-            return Config()
-    from release.config_file import load_config  # Parsing YAML takes a while to import.
-
-    return load_config(path)
 
 
 def outside_world(request: Request, config: Config, console: Console, environment: Mapping[str, str]) -> Outside:
