@@ -1,7 +1,7 @@
 """What a BUILD file can get wrong is told at analysis, with what to change."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//tools/image:defs.bzl", "image")
+load("//tools/image:defs.bzl", "ImageInfo", "image")
 
 _ATTRS = {"says": attr.string(mandatory = True)}
 
@@ -29,6 +29,16 @@ def mistake_test(name, target_under_test, says, index = False):
       index: whether the target chooses its platforms itself.
     """
     (_index_test if index else _for_arm64_test)(name = name, says = says, target_under_test = target_under_test)
+
+def _good_image_test_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.true(env, ImageInfo in analysistest.target_under_test(env))
+    return analysistest.end(env)
+
+good_image_test = analysistest.make(
+    _good_image_test_impl,
+    config_settings = {"//command_line_option:platforms": str(Label("//tools/platforms:linux_arm64"))},
+)
 
 def bad_image_test(name, attribute, value):
     """Asserts that an image cannot have this value of an attribute.

@@ -1,9 +1,21 @@
 """The rule for an image of one platform: layers, and what a container of it is to be like."""
 
-load("//tools/image/private:label.bzl", "shown")
-load("//tools/image/private:program_layers.bzl", "PROGRAM_ATTRS", "program_layers")
+load("//tools/image/private:program_layers.bzl", "PROGRAM_ATTRS", "check_program_settings", "program_layers")
 load("//tools/image/private:providers.bzl", "ImageInfo", "LayerInfo")
 load("//tools/platforms:defs.bzl", "target_architecture")
+load("//tools/platforms:label.bzl", "shown")
+
+_PROTOCOLS = ["sctp", "tcp", "udp"]
+
+# signal(7), as on every architecture that images are for. Engines count real-time signals from the nearer end.
+_SIGNALS = {
+    "SIG" + name: None
+    for name in (
+        "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS " +
+        "TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ"
+    ).split(" ") + ["RTMIN+%d" % number for number in range(1, 16)] + ["RTMAX-%d" % number for number in range(1, 15)]
+}
+_LAST_SIGNAL = 64
 
 def _image_impl(ctx):
     base = ctx.attr.base[ImageInfo] if ctx.attr.base else None
@@ -12,6 +24,7 @@ def _image_impl(ctx):
         fail("%s is for %s, and its base %s is for %s. Give it a base that is built for every platform of the image." % (shown(ctx.label), platform, shown(ctx.attr.base.label), base.platform))
 
     _check_settings(ctx)
+    check_program_settings(ctx)
 
     program = program_layers(ctx) if ctx.attr.binary else struct(layers = [], entrypoint = [], env = {})
     layers = (base.layers if base else []) + program.layers + [layer[LayerInfo] for layer in ctx.attr.layers]
@@ -42,14 +55,23 @@ def _check_settings(ctx):
         if not name or "=" in name:
             fail("%s: `env` has the name %r, which no environment can hold. Write `{\"NAME\": \"value\"}`." % (shown(ctx.label), name))
     for port in ctx.attr.exposed_ports:
-        number, _, protocol = port.partition("/")
-        if not number.isdigit() or not 0 < int(number) or int(number) > 65535 or protocol not in ("", "sctp", "tcp", "udp"):
+        number, slash, protocol = port.partition("/")
+        if not _is_number(number) or int(number) > 65535 or protocol not in (_PROTOCOLS if slash else [""]):
             fail("%s: `exposed_ports` has %r, which is no port. Write `8080/tcp` or `53/udp`." % (shown(ctx.label), port))
     if ctx.attr.workdir and not ctx.attr.workdir.startswith("/"):
         fail("%s: `workdir` is %r. Write a path from the root: `/%s`." % (shown(ctx.label), ctx.attr.workdir, ctx.attr.workdir))
+    if ctx.attr.entrypoint and not ctx.attr.entrypoint[0]:
+        fail("%s: `entrypoint` begins with nothing, which no engine can start. Write the program's path first, or leave `entrypoint` out." % shown(ctx.label))
     signal = ctx.attr.stop_signal
-    if signal and not signal.isdigit() and not (signal.startswith("SIG") and signal.isupper()):
-        fail("%s: `stop_signal` is %r. Write a signal such as `SIGINT`, or its number." % (shown(ctx.label), signal))
+    if signal and not _is_signal(signal):
+        fail("%s: `stop_signal` is %r, which engines do not know. Write a signal such as `SIGINT` or `SIGRTMIN+3`, or its number." % (shown(ctx.label), signal))
+
+def _is_number(text):
+    """Whether a text is a positive number of at most five digits, as people write it: with no zeros before it."""
+    return text.isdigit() and not text.startswith("0") and len(text) <= 5
+
+def _is_signal(text):
+    return text in _SIGNALS or (_is_number(text) and int(text) <= _LAST_SIGNAL)
 
 image = rule(
     implementation = _image_impl,
@@ -80,13 +102,13 @@ its interpreter, a dynamically linked program one with its libraries.""",
         "cmd": attr.string_list(doc = "Arguments for the entrypoint where the user gives none."),
         "entrypoint": attr.string_list(doc = "The command that is started; by default that of `binary`."),
         "env": attr.string_dict(doc = "Environment variables."),
-        "exposed_ports": attr.string_list(doc = "Ports that the program listens on: `8080/tcp`."),
+        "exposed_ports": attr.string_list(doc = "Ports that the program listens on: `8080/tcp`, `53/udp` or, for TCP, `8080`."),
         "labels": attr.string_dict(doc = "Labels of the configuration."),
         "layers": attr.label_list(
             doc = "Further layers, above those of the base and of `binary`, bottom first.",
             providers = [LayerInfo],
         ),
-        "stop_signal": attr.string(doc = "The signal that asks the program to end, such as SIGINT; engines send SIGTERM otherwise."),
+        "stop_signal": attr.string(doc = "The signal that asks the program to end, such as SIGINT, SIGRTMIN+3 or 2; engines send SIGTERM otherwise."),
         "user": attr.string(doc = "User, or user:group, by name or number."),
         "workdir": attr.string(doc = "Absolute path of the working directory."),
     } | PROGRAM_ATTRS,

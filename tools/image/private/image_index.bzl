@@ -1,9 +1,9 @@
 """The rule for an image index: one image, configured for each of several platforms, and all documents of them."""
 
-load("//tools/image/private:label.bzl", "shown")
 load("//tools/image/private:layer.bzl", "WORKER", "WORKER_ENV")
 load("//tools/image/private:providers.bzl", "ImageIndexInfo", "ImageInfo")
 load("//tools/platforms:defs.bzl", "image_platforms_transition")
+load("//tools/platforms:label.bzl", "shown")
 
 def _image_index_impl(ctx):
     images = _share_layers(_images_by_platform(ctx))

@@ -1,8 +1,8 @@
 """The action that writes a layer, and the rule for layers of plain files."""
 
-load("//tools/image/private:label.bzl", "shown")
 load("//tools/image/private:providers.bzl", "LayerInfo")
 load("//tools/platforms:defs.bzl", "ARCHITECTURE_ATTRS", "target_architecture")
+load("//tools/platforms:label.bzl", "shown")
 
 # Attributes that a rule or an aspect needs to call write_layer().
 LAYER_TOOL_ATTRS = {
@@ -28,15 +28,11 @@ WORKER = {
     "supports-workers": "1",
 }
 
-COMPRESSION_ATTR = {
-    "compression": attr.string(
-        default = "gzip",
-        doc = "How layers are compressed: gzip, which every registry and engine knows, or zstd, smaller and faster.",
-        values = ["gzip", "zstd"],
-    ),
-}
-
 _EXTENSIONS = {"gzip": "gz", "zstd": "zst"}
+
+# Values of an attribute `compression`, and what its doc string says of them.
+COMPRESSIONS = _EXTENSIONS.keys()
+COMPRESSIONS_DOC = "gzip, which every registry and engine knows, or zstd, smaller and faster."
 
 def file_line(file, path, **facts):
     """A line for the layer tool: one file, the files of a directory, or an unresolved symbolic link.
@@ -202,6 +198,11 @@ image_layer = rule(
 Files belong to root; a file is executable if its content is a program or a script. A path that two attributes bring is an
 error, unless both bring the same.""",
     attrs = {
+        "compression": attr.string(
+            default = "gzip",
+            doc = "How the layer is compressed: " + COMPRESSIONS_DOC,
+            values = COMPRESSIONS,
+        ),
         "directories": attr.string_list(
             doc = "Directories to make, such as one that the container's user may write to (see `owner`). Others are made by whoever unpacks the layer.",
         ),
@@ -220,6 +221,6 @@ error, unless both bring the same.""",
             allow_files = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz"],
             doc = "Archives whose entries come into the layer with the owners and modes that they have there.",
         ),
-    } | COMPRESSION_ATTR | LAYER_TOOL_ATTRS | ARCHITECTURE_ATTRS,
+    } | LAYER_TOOL_ATTRS | ARCHITECTURE_ATTRS,
     provides = [LayerInfo],
 )

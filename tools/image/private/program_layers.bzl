@@ -1,10 +1,10 @@
 """Layers of a program: for Python one for each wheel, for all one with its own files, and how it is started."""
 
 load("@rules_python//python:defs.bzl", "PyInfo", "PyRuntimeInfo")
-load("//tools/image/private:label.bzl", "shown")
-load("//tools/image/private:layer.bzl", "COMPRESSION_ATTR", "LAYER_TOOL_ATTRS", "file_line", "write_layer")
+load("//tools/image/private:layer.bzl", "COMPRESSIONS", "COMPRESSIONS_DOC", "LAYER_TOOL_ATTRS", "file_line", "write_layer")
 load("//tools/pip:defs.bzl", "WheelInfo")
 load("//tools/platforms:defs.bzl", "ARCHITECTURE_ATTRS", "is_container", "target_architecture")
+load("//tools/platforms:label.bzl", "shown")
 
 # Where the runfiles tree of a program lies in its image.
 _ROOT = "app"
@@ -16,6 +16,9 @@ _WHEELS = "opt/wheels"
 
 # What the main repository is called in every runfiles tree (fixed since bzlmod).
 _MAIN_REPOSITORY = "_main"
+
+# By which attributes a target names what it needs when it runs.
+_ATTRIBUTES = ["deps", "data"]
 
 _ProgramInfo = provider(
     doc = "What the layers of a Python program are made of; gathered by an aspect.",
@@ -32,11 +35,19 @@ def _program_aspect_impl(target, ctx):
         direct = []
     transitive = [
         dep[_ProgramInfo].wheels
-        for name in ("deps", "data")
-        for dep in getattr(ctx.rule.attr, name, [])
+        for name in _ATTRIBUTES
+        for dep in _targets(getattr(ctx.rule.attr, name, None))
         if _ProgramInfo in dep
     ]
     return [_ProgramInfo(main = _main_file(target, ctx), wheels = depset(direct, transitive = transitive))]
+
+def _targets(value):
+    """The targets in the value of an attribute, of whatever type the rule gives it: it may hold strings or nothing, too."""
+    if type(value) == "dict":
+        value = value.keys() + value.values()
+    elif type(value) != "list":
+        value = [value]
+    return [each for each in value if type(each) == "Target"]
 
 def _wheel_layer(target, ctx):
     """Declares a wheel's layer at the wheel itself, so that every program of the build shares the one action."""
@@ -80,18 +91,23 @@ def _wheel_path(wheel):
 
 def _main_file(target, ctx):
     """The file that rules_python runs: `main`, or the source that is called like the target."""
-    if PyInfo not in target or not hasattr(ctx.rule.attr, "main"):
+    if PyInfo not in target:
         return None
-    if ctx.rule.attr.main:
-        return ctx.rule.file.main
-    for source in ctx.rule.files.srcs:
+
+    # Any rule may make Python programs, and call attributes so that mean something else.
+    main = getattr(ctx.rule.files, "main", [])
+    if main:
+        return main[0] if len(main) == 1 else None
+    if not hasattr(ctx.rule.attr, "main"):
+        return None
+    for source in getattr(ctx.rule.files, "srcs", []):
         if source.basename == ctx.rule.attr.name.split("/")[-1] + ".py":
             return source
     return None
 
 _program_aspect = aspect(
     implementation = _program_aspect_impl,
-    attr_aspects = ["deps", "data"],
+    attr_aspects = _ATTRIBUTES,
     attrs = LAYER_TOOL_ATTRS | ARCHITECTURE_ATTRS,
     doc = "Finds a program's main file and declares a layer for each wheel that it needs.",
 )
@@ -110,6 +126,22 @@ def _place(file):
 
 def _line(kind, path, origin):
     return json.encode({"kind": kind, "path": path, "origin": shown(origin)})
+
+def check_program_settings(ctx):
+    """Fails for values of PROGRAM_ATTRS that mean nothing, and for those that nothing would follow.
+
+    Args:
+      ctx: context of a rule with PROGRAM_ATTRS.
+    """
+    if ctx.attr.max_wheel_layers < 1:
+        fail("%s: `max_wheel_layers` is %d, and wheels need at least one layer. Write 1 or more." % (shown(ctx.label), ctx.attr.max_wheel_layers))
+    if not ctx.attr.interpreter.startswith("/"):
+        fail(("%s: `interpreter` is %r, which is no path from the root, and nothing looks for the interpreter. " +
+              "Write the path that Python has in the image, such as `%s`.") % (shown(ctx.label), ctx.attr.interpreter, _DEFAULTS["interpreter"]))
+    for name, default in _DEFAULTS.items():
+        if not ctx.attr.binary and getattr(ctx.attr, name) != default:
+            fail(("%s: `%s` is given, and without `binary` there is nothing that it is about: layers that `layers` names are as " +
+                  "their own rule makes them. Name the program in `binary`, or leave `%s` out.") % (shown(ctx.label), name, name))
 
 def program_layers(ctx):
     """Declares the layers of a rule's `binary`.
@@ -176,8 +208,6 @@ def _is_start_up(file, label, main):
 def _wheel_layers(ctx, wheels):
     """A layer for each wheel, within `max_wheel_layers`: beyond, the smallest share one or two."""
     most = ctx.attr.max_wheel_layers
-    if most < 1:
-        fail("%s: `max_wheel_layers` is %d. Wheels need at least one layer." % (shown(ctx.label), most))
     if len(wheels) <= most:
         return [getattr(wheel, ctx.attr.compression) for wheel in wheels]
 
@@ -262,22 +292,34 @@ def _app_layer(ctx, elsewhere, first, inputs, is_start_up = lambda _file: False)
         compression = ctx.attr.compression,
     )
 
+# What the attributes that are about a program are without one.
+_DEFAULTS = {
+    "compression": "gzip",
+    "interpreter": "/usr/bin/python3",
+    "max_wheel_layers": 40,
+}
+
 # Attributes of a rule that calls program_layers().
 PROGRAM_ATTRS = {
     "binary": attr.label(
         aspects = [_program_aspect],
         doc = "The program that the image starts: a py_binary, cc_binary, sh_binary or any other target that can be run.",
     ),
+    "compression": attr.string(
+        default = _DEFAULTS["compression"],
+        doc = "How the layers of `binary` are compressed: " + COMPRESSIONS_DOC,
+        values = COMPRESSIONS,
+    ),
     "interpreter": attr.string(
-        default = "/usr/bin/python3",
-        doc = "Absolute path of Python in the image; of no meaning for other programs.",
+        default = _DEFAULTS["interpreter"],
+        doc = "Absolute path of Python in the image; of no meaning for a `binary` that is no Python program.",
     ),
     "max_wheel_layers": attr.int(
-        default = 40,
-        doc = "Into how many layers wheels may go. Beyond, the largest keep their own, and the others share one for pure wheels and one for the rest.",
+        default = _DEFAULTS["max_wheel_layers"],
+        doc = "Into how many layers the wheels of `binary` may go, at least 1. Beyond, the largest keep their own, and the others share one for pure wheels and one for the rest.",
     ),
     "_launcher": attr.label(
         allow_single_file = True,
         default = "//tools/image:launcher.py.tpl",
     ),
-} | COMPRESSION_ATTR | LAYER_TOOL_ATTRS | ARCHITECTURE_ATTRS
+} | LAYER_TOOL_ATTRS | ARCHITECTURE_ATTRS

@@ -1,8 +1,8 @@
 """What a test of an image looks at: files of an image index among its runfiles, and a JSON file that says which is what."""
 
-load("//tools/image/private:label.bzl", "shown")
 load("//tools/image/private:layer.bzl", "LAYER_TOOL_ATTRS", "write_layer_again")
 load("//tools/image/private:providers.bzl", "ImageIndexInfo")
+load("//tools/platforms:label.bzl", "shown")
 
 # What of an index a test reads, by `view`. Sizes are known without any blob.
 _PARTS = {

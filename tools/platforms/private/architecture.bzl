@@ -1,5 +1,7 @@
 """The OCI name of the architecture that a target is configured for."""
 
+load("//tools/platforms:label.bzl", "shown")
+
 # Attributes that a rule needs to call target_architecture() and is_container().
 ARCHITECTURE_ATTRS = {
     "_amd64": attr.label(default = "@platforms//cpu:x86_64"),
@@ -22,7 +24,7 @@ def target_architecture(ctx):
             if ctx.target_platform_has_constraint(getattr(ctx.attr, "_" + name)[platform_common.ConstraintValueInfo]):
                 return name
     fail(("%s cannot be built for the platform that it was asked for: images are for Linux on amd64 or arm64. " +
-          "Build an image index, or pass --platforms=@slipway//tools/platforms:linux_amd64.") % ctx.label)
+          "Build an image index, or pass --platforms=@slipway//tools/platforms:linux_amd64.") % shown(ctx.label))
 
 def is_container(ctx):
     """Tells what is built for a container from what is built for the machine that builds.

@@ -1,11 +1,12 @@
 """The rule by which the release helper finds apps."""
 
 load("//tools/image:defs.bzl", "ImageIndexInfo")
+load("//tools/platforms:label.bzl", "shown")
 
 def _app_metadata_impl(ctx):
     for name in ("app", "domain", "description"):
         if not getattr(ctx.attr, name):
-            fail("%s: `%s` is empty. A release is named by it; fill it in." % (ctx.label, name))
+            fail("%s: `%s` is empty. A release is named by it; fill it in." % (shown(ctx.label), name))
     document = ctx.actions.declare_file(ctx.label.name + ".json")
     ctx.actions.write(document, json.encode_indent({
         "app": ctx.attr.app,
