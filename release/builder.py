@@ -5,14 +5,24 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from release.bazel import Bazel
-from release.built_image import GROUPS, BuildOutputs, BuiltImage, build_arguments, image_of, read_build_events
+from release.built_image import (
+    GROUPS,
+    BuildOutputs,
+    BuiltImage,
+    build_arguments,
+    check_groups,
+    image_of,
+    read_build_events,
+)
+from release.errors import ReleaseError
+from tools.oci.errors import OciError
 
 
 class Builder(Protocol):
@@ -20,6 +30,10 @@ class Builder(Protocol):
 
     def build(self, target: str) -> BuiltImage:
         """Build it. Raises ReleaseError when that fails."""
+        ...
+
+    def prepare(self, targets: Sequence[str]) -> Builder:
+        """Build all of them by one call of Bazel, and return what has each of them, or the error of each."""
         ...
 
 
@@ -33,29 +47,82 @@ class BazelBuilder:
 
     def build(self, target: str) -> BuiltImage:
         """See Builder."""
-        outputs = self._build(target)
-        self.see_unchanged()
-        return image_of(outputs, target, partial(self._download, target), partial(self._fetch, target))
+        return self.prepare([target]).build(target)
 
-    def _build(self, target: str, *options: str, groups: Sequence[str] = GROUPS) -> BuildOutputs:
+    def prepare(self, targets: Sequence[str]) -> BuiltTogether:
+        """See Builder."""
+        outputs, failure = self._build(targets)
+        self.see_unchanged()
+        return BuiltTogether({target: self._image(target, outputs.get(target), failure) for target in targets})
+
+    def _image(
+        self, target: str, outputs: BuildOutputs | None, failure: ReleaseError | None
+    ) -> BuiltImage | ReleaseError | OciError:
+        if outputs is None:
+            # Bazel has said why on standard error; what it says is not told apart by target.
+            return failure or ReleaseError(
+                f"Cannot use what was built for {target}",
+                "Bazel has told nothing of it",
+                "Name the image by its canonical label.",
+            )
+        try:
+            return image_of(outputs, target, partial(self._download, target), partial(self._fetch, target))
+        except (ReleaseError, OciError) as error:
+            return error
+
+    def _build(
+        self, targets: Sequence[str], *options: str, groups: Sequence[str] = GROUPS
+    ) -> tuple[dict[str, BuildOutputs], ReleaseError | None]:
+        """What was built, and why not all of it."""
+        failure = None
         with tempfile.TemporaryDirectory(prefix="slipway-build-") as folder:
             events = Path(folder, "events.json")
-            self.bazel.run("build", *options, *build_arguments(target, events, groups))
+            try:
+                self.bazel.run("build", *options, *build_arguments(targets, events, groups))
+            except ReleaseError as error:
+                failure = error
+            if not events.exists():  # Bazel has not come so far.
+                return {}, failure
             with events.open(encoding="utf-8") as lines:
-                return read_build_events(lines, target, groups)
+                return read_build_events(lines), failure
 
     def _fetch(self, target: str, digests: Sequence[str]) -> dict[str, Path]:
         """Build the layers of a pulled base that a registry could not do without. One is a group, of one file."""
-        outputs = self._build(target, "--remote_download_outputs=toplevel", groups=digests)
+        outputs = self._build_again(target, "--remote_download_outputs=toplevel", groups=digests)
         return {digest: outputs.groups[digest][0].path for digest in digests}
 
     def _download(self, target: str, paths: Sequence[Path]) -> None:
         """With a remote cache and minimal downloads, outputs are left there: fetch those that are needed after all."""
         missing = [path for path in paths if not path.exists()]
-        if not missing:
-            return
-        names = "|".join(re.escape(_relative(path)) for path in missing)
-        self._build(target, f"--remote_download_regex=.*/({names})$")
+        if missing:
+            names = "|".join(re.escape(_relative(path)) for path in missing)
+            self._build_again(target, f"--remote_download_regex=.*/({names})$")
+
+    def _build_again(self, target: str, *options: str, groups: Sequence[str] = GROUPS) -> BuildOutputs:
+        """Build a target of which more is needed. Raises ReleaseError."""
+        outputs, failure = self._build([target], *options, groups=groups)
+        if failure is not None:
+            raise failure
+        check_groups(outputs[target], target, groups)
+        return outputs[target]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltTogether:
+    """What one call of Bazel has built, by target, or why it has not."""
+
+    images: Mapping[str, BuiltImage | ReleaseError | OciError]
+
+    def build(self, target: str) -> BuiltImage:
+        """See Builder."""
+        image = self.images[target]
+        if isinstance(image, BuiltImage):
+            return image
+        raise image
+
+    def prepare(self, targets: Sequence[str]) -> BuiltTogether:
+        """See Builder: they are built."""
+        return self
 
 
 def _relative(path: Path) -> str:

@@ -61,24 +61,24 @@ class Fetch(Protocol):
     def __call__(self, digests: Sequence[str]) -> Mapping[str, Path]: ...
 
 
-def build_arguments(target: str, event_file: Path, groups: Sequence[str] = GROUPS) -> list[str]:
-    """The arguments of `bazel build` that make output groups, and a file that says where they are.
+def build_arguments(targets: Sequence[str], event_file: Path, groups: Sequence[str] = GROUPS) -> list[str]:
+    """The arguments of `bazel build` that make output groups of targets, and a file that says where they are.
 
     By default an image's descriptor and blobs, but for those of a pulled base: each of these is a group of its own, by
     the name of its digest.
     """
     asked = f"--output_groups={','.join(groups)}"
-    return [asked, f"--build_event_json_file={event_file}", "--show_result=0", "--", target]
+    return [asked, f"--build_event_json_file={event_file}", "--keep_going", "--show_result=0", "--", *targets]
 
 
-def read_build_events(lines: Iterable[str], target: str, groups: Sequence[str] = GROUPS) -> BuildOutputs:
-    """Read the files of `target`'s output groups from the lines of a build event file.
+def read_build_events(lines: Iterable[str]) -> dict[str, BuildOutputs]:
+    """Read the files of the output groups of every target that was built from the lines of a build event file.
 
     Files are named relative to the execution root, which the file names too; their contents need not be on this
-    machine. Raises ReleaseError when the target's outputs are not told of.
+    machine. A target whose build has failed is not there.
     """
     sets: dict[str, Mapping[str, Any]] = {}
-    built: list[Mapping[str, Any]] = []
+    built: dict[str, list[Mapping[str, Any]]] = {}
     root = Path()
     for line in lines:
         event = json.loads(line)
@@ -88,19 +88,26 @@ def read_build_events(lines: Iterable[str], target: str, groups: Sequence[str] =
         elif "namedSet" in kind:
             sets[kind["namedSet"]["id"]] = event["namedSetOfFiles"]
         elif "targetCompleted" in kind and not kind["targetCompleted"].get("aspect"):
-            built += event.get("completed", {}).get("outputGroup", [])
-    found = {
-        group["name"]: tuple(dict.fromkeys(_files(sets, [each["id"] for each in group.get("fileSets", [])], root)))
-        for group in built
-    }
-    missing = [name for name in groups if name != _OPTIONAL and not found.get(name)]
+            completed = event.get("completed", {})
+            if completed.get("success"):
+                groups = built.setdefault(kind["targetCompleted"]["label"], [])
+                groups += completed.get("outputGroup", [])
+
+    def files(group: Mapping[str, Any]) -> tuple[OutputFile, ...]:
+        return tuple(dict.fromkeys(_files(sets, [each["id"] for each in group.get("fileSets", [])], root)))
+
+    return {target: BuildOutputs({group["name"]: files(group) for group in groups}) for target, groups in built.items()}
+
+
+def check_groups(outputs: BuildOutputs, target: str, groups: Sequence[str] = GROUPS) -> None:
+    """Raises ReleaseError when a group that was asked for is not there: it is no image index."""
+    missing = [name for name in groups if name != _OPTIONAL and not outputs.groups.get(name)]
     if missing:
         raise ReleaseError(
             f"Cannot use what was built for {target}",
             f"it has no output group {' and '.join(missing)}",
             "The target has to be an image_index of //tools/image:defs.bzl.",
         )
-    return BuildOutputs(found)
 
 
 def _files(sets: Mapping[str, Mapping[str, Any]], start: Sequence[str], root: Path) -> Iterator[OutputFile]:
@@ -118,9 +125,10 @@ def image_of(outputs: BuildOutputs, target: str, download: Download, fetch: Fetc
     """The image that a build made.
 
     Raises:
-        ReleaseError: the descriptor and the blobs do not fit together.
+        ReleaseError: it is no image index, or the descriptor and the blobs do not fit together.
         OciError: as `parse_manifest`.
     """
+    check_groups(outputs, target)
     descriptor_file = outputs.groups["descriptor"][0].path
     origin_files = [file.path for file in outputs.groups.get("origins", ())]
     download([descriptor_file, *origin_files])

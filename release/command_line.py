@@ -6,21 +6,26 @@ Standard output is for machines (`--json -`), standard error for people.
 from __future__ import annotations
 
 import os
+import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from release.app import App, choose_apps
+from release.app_release import Outside
 from release.caller import calling_directory, calling_workspace, read_config
 from release.config import Config
 from release.console import Console, standard_error
-from release.errors import InvalidRequest, Unasked
-from release.flow import Outside, tag_and_push_image
+from release.errors import Exit, InvalidRequest, SomeFailed, Unasked, exit_status
+from release.flow import release_apps
 from release.output import check_output, write_output
 from release.program import run
 from release.provenance import Source
+from release.record import Outcome, records_document
 from release.request import EngineName, LatestPolicy, Request
 from release.version import Version
 from tools.oci.client import RegistryClient
@@ -29,22 +34,28 @@ from tools.oci.reference import Repository
 if TYPE_CHECKING:
     from release.workshop import Workshop
 
+_VERSION = re.compile(r"v?[0-9]+\.|$")
+"""What the last word is taken for a version by; whether it is one is another question."""
+
 LOCAL_REGISTRIES = ("127.0.0.1:5000", "localhost:5000")
 """Names of the registry that //tools/localregistry runs."""
 
-HELP = """Publish the image of APP under the names of a release.
+HELP = """Publish the images of APPs under the names of a release.
 
 With --commit, the image of that commit is looked for in the registry. Where it is, it is given the tags VERSION and
 latest, without a build; where it is not, it is built and pushed with all three tags. Without VERSION, only the commit's
 tag is written. Without --commit, the working tree is always built and pushed, with two tags.
 
-APP is DOMAIN-APP, DOMAIN/APP or, where that is unambiguous, APP. VERSION is vMAJOR.MINOR.PATCH[-pre].
+APP is DOMAIN-APP, DOMAIN/APP or, where that is unambiguous, APP; a DOMAIN stands for all of its apps, and `all` for
+every app. Several go side by side, with one build of what has to be built; one that fails stops no other. VERSION is
+vMAJOR.MINOR.PATCH[-pre].
 """
 
 EPILOG = """\b
 Examples:
   release hello_python v1.0.0 --commit $(git rev-parse HEAD)
-  release hello_python --commit $GITHUB_SHA               CI, on every merge
+  release all --commit $GITHUB_SHA                        CI, on every merge
+  release cart,checkout v1.0.0 --commit 1f2e3d4 --engine registry
   release hello_python v1.0.0 --commit 1f2e3d4 --dry-run  what would be done
   release hello_python v1.0.0 --commit 1f2e3d4 --checkout build another commit
   release hello_python v1.0.1 --commit 1f2e3d4 --no-build --json -
@@ -56,13 +67,13 @@ Exit status:
   2  the command line or the configuration is wrong
   3  refused: a guard said no, and nothing was written
   4  the registry could not be asked
+     of several apps: that of those that failed, or 1 where they differ
   130, 143  interrupted; the same command finishes the rest
 """
 
 
 @click.command(help=HELP, epilog=EPILOG, context_settings={"max_content_width": 100})
-@click.argument("app")
-@click.argument("version", required=False)
+@click.argument("words", nargs=-1, required=True, metavar="APP... [VERSION]")
 @click.option("--commit", metavar="SHA", help="Commit whose image is released; its tag is written as it is given here.")
 @click.option("--checkout", is_flag=True, help="Build the commit in a work tree of its own, not in this one.")
 @click.option("--registry", metavar="HOST[:PORT]", help="Registry, instead of the configured one.")
@@ -92,21 +103,36 @@ Exit status:
 @click.option("--config", "config_file", metavar="FILE", help="Configuration [release/config.yaml of the workspace].")
 @click.option("--bazel-option", "bazel_options", multiple=True, metavar="OPT", help="Option of Bazel's commands.")
 @click.help_option("-h", "--help")
-def command(json_file: str | None, config_file: str | None, **wishes: Any) -> None:
+def command(words: tuple[str, ...], json_file: str | None, config_file: str | None, **wishes: Any) -> None:
     """Read the command line, and release."""
     environment = dict(os.environ)
     console = standard_error()
-    request = read_request(**wishes)
+    names, version = read_words(words)
+    request = read_request(names, version, **wishes)
     config = read_config(config_file, environment)
     check_output(json_file, environment)
-    record = tag_and_push_image(request, config, outside_world(request, config, console, environment))
+    outside = outside_world(request, config, console, environment)
+    outcomes = release_apps(choose(names, request, config, outside), config, outside)
     if json_file is not None:
-        write_output(record.to_json(), json_file, environment)
+        write_output(records_document(outcomes), json_file, environment)
+    conclude(outcomes, console)
 
 
-def read_request(version: str | None, repository: str | None, engine: str, latest: str, **wishes: Any) -> Request:
-    """The command line's words as a request. Raises InvalidRequest or InvalidReference."""
+def read_words(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
+    """The names of apps, and the version if the last word is one."""
+    *names, last = words
+    if not names or not _VERSION.match(last):
+        names.append(last)
+        return tuple(name for word in names for name in word.split(",")), None
+    return tuple(name for word in names for name in word.split(",")), last
+
+
+def read_request(
+    names: Sequence[str], version: str | None, repository: str | None, engine: str, latest: str, **wishes: Any
+) -> Request:
+    """What the command line asks for of every app. Raises InvalidRequest or InvalidReference."""
     return Request(
+        app=", ".join(names),
         version=Version.parse(version) if version is not None else None,
         repository=Repository.parse(repository) if repository is not None else None,
         engine=EngineName(engine),
@@ -115,13 +141,57 @@ def read_request(version: str | None, repository: str | None, engine: str, lates
     )
 
 
+def choose(
+    names: Sequence[str], request: Request, config: Config, outside: Outside
+) -> list[tuple[Request, App | None]]:
+    """The release of each app that was named. Raises InvalidRequest for what is none."""
+    if request.repository is None:
+        apps = choose_apps(names, outside.workshop().apps(config), config.apps)
+        return [(replace(request, app=app.name), app) for app in apps]
+    if len(names) > 1:
+        raise InvalidRequest(
+            f"Cannot release {request.app} to {request.repository}",
+            "a repository is one app's",
+            "Name one app, or leave out --repository.",
+        )
+    return [(request, None)]
+
+
+def conclude(outcomes: Sequence[Outcome], console: Console) -> None:
+    """Say what became of several apps, and raise the error of one that failed."""
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if len(outcomes) == 1:
+        for outcome in failed:
+            assert outcome.error is not None
+            raise outcome.error
+        return
+    for outcome in failed:
+        console.about(outcome.app).fail(str(outcome.error))
+    if not failed:
+        console.say(f"{len(outcomes)} apps done")
+        return
+    statuses = {exit_status(outcome.error) for outcome in failed if outcome.error is not None}
+    raise SomeFailed(
+        f"{len(failed)} of {len(outcomes)} apps failed",
+        ", ".join(outcome.app for outcome in failed),
+        "Their reasons stand above; the same command does what is left.",
+        statuses.pop() if len(statuses) == 1 else Exit.FAILED,
+    )
+
+
 def outside_world(request: Request, config: Config, console: Console, environment: Mapping[str, str]) -> Outside:
     """The real registry, workspace and console."""
 
-    def connect(registry: str) -> RegistryClient:
+    def connect(registry: str, connections: int) -> RegistryClient:
         if registry == config.registry and registry in LOCAL_REGISTRIES:
             start_local_registry(registry, console)
-        return RegistryClient(registry, insecure=request.insecure, retry_for=config.retry_seconds, on_wait=console.say)
+        return RegistryClient(
+            registry,
+            insecure=request.insecure,
+            retry_for=config.retry_seconds,
+            on_wait=console.say,
+            max_connections=connections,
+        )
 
     @cache
     def workshop() -> Workshop:

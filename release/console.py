@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 _YELLOW, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
@@ -16,18 +16,28 @@ class Console:
 
     stream: TextIO
     colour: bool = False
+    subject: str = ""
+    """What the lines are about, where there are several."""
+
+    def about(self, subject: str) -> Console:
+        """A console for one of several."""
+        return replace(self, subject=subject)
 
     def say(self, line: str) -> None:
         """A line of the log."""
-        self._write(line)
+        self._write(f"{self._begin}{line}")
 
     def warn(self, line: str) -> None:
         """Something that the reader should know, though the release goes on."""
-        self._write(self._coloured(_YELLOW, f"Warning: {line}"))
+        self._write(self._coloured(_YELLOW, f"{self._begin}Warning: {line}"))
 
     def fail(self, text: str) -> None:
         """Why the release ends."""
-        self._write(self._coloured(_RED, f"Error: {text}"))
+        self._write(self._coloured(_RED, f"{self._begin}Error: {text}"))
+
+    @property
+    def _begin(self) -> str:
+        return f"{self.subject}: " if self.subject else ""
 
     def _coloured(self, colour: str, text: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self.colour else text

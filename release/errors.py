@@ -22,7 +22,7 @@ class Exit(enum.IntEnum):
 class ReleaseError(Exception):
     """Base of the errors of this folder: something failed."""
 
-    exit_status = Exit.FAILED
+    exit_status: Exit = Exit.FAILED
 
     def __init__(self, what: str, why: str, remedy: str) -> None:
         super().__init__(what, why, remedy)
@@ -54,6 +54,14 @@ class Unasked(ReleaseError):
 
 class TaggingError(ReleaseError):
     """A tool did not give an existing image another tag."""
+
+
+class SomeFailed(ReleaseError):
+    """Of several apps some failed."""
+
+    def __init__(self, what: str, why: str, remedy: str, status: Exit) -> None:
+        super().__init__(what, why, remedy)
+        self.exit_status = status
 
 
 def exit_status(error: ReleaseError | OciError) -> Exit:

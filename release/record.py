@@ -1,6 +1,7 @@
 """What a release did, for machines (`--json`).
 
-The keys and their order are part of the program's interface; `schema` counts up when one of them changes its meaning.
+One document for a run, with an entry for each app. The keys and their order are part of the program's interface;
+`schema` counts up when one of them changes its meaning.
 """
 
 from __future__ import annotations
@@ -8,17 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from release.action import TagResult
+from release.errors import ReleaseError, exit_status
 from release.plan import Way
 from release.provenance import ProvenancePlan
 from release.request import EngineName, Request
-from tools.oci.client import Traffic
+from tools.oci.errors import OciError
 from tools.oci.manifest import ImageIndex, Manifest
 from tools.oci.publication import PushReport
 from tools.oci.reference import Repository
+from tools.oci.retrying import Traffic
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,11 @@ class Record:
     """Requests of this program; those of `docker buildx imagetools` are its own and not counted."""
     seconds: float = 0.0
 
-    def to_json(self) -> str:
-        """The record as a JSON document."""
+    def to_json(self) -> dict[str, Any]:
+        """The entry of a release."""
         request, push = self.request, self.push
         children = self.manifest.manifests if isinstance(self.manifest, ImageIndex) else ()
-        document = {
-            "schema": SCHEMA,
+        return {
             "app": self.app,
             "version": str(request.version) if request.version else None,
             "commit": request.commit,
@@ -87,5 +90,41 @@ class Record:
             },
             "bytes": push.bytes_uploaded if push else 0,
             "seconds": round(self.seconds, 3),
+            "error": None,
         }
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the release of one app: its record, or why there is none."""
+
+    request: Request
+    app: str
+    repository: Repository
+    record: Record | None
+    error: ReleaseError | OciError | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of a release, which has no more than a name and an `error` where it failed."""
+        if self.record is not None:
+            return self.record.to_json()
+        assert self.error is not None, "a release has a record or an error"
+        request, error = self.request, self.error
+        return {
+            "app": self.app,
+            "version": str(request.version) if request.version else None,
+            "commit": request.commit,
+            "repository": str(self.repository),
+            "error": {
+                "exit_status": int(exit_status(error)),
+                "what": error.what,
+                "why": error.why,
+                "remedy": error.remedy,
+            },
+        }
+
+
+def records_document(outcomes: Sequence[Outcome]) -> str:
+    """The JSON document of a run."""
+    document = {"schema": SCHEMA, "releases": [outcome.to_json() for outcome in outcomes]}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

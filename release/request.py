@@ -50,8 +50,6 @@ class Request:
     bazel_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.app == "all" or "," in self.app or " " in self.app:
-            raise _contradiction(f"cannot release {self.app!r}", "one app is released at a time", "Name a single app.")
         if self.commit is not None and _COMMIT.fullmatch(self.commit) is None:
             raise _contradiction(
                 f"commit {self.commit!r} is not hexadecimal",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.releasing import APP, REVISION, Releaser, crane, first_on_path, json_of, output, program, referrers
+from tests.e2e.releasing import APP, REVISION, Releaser, crane, first_on_path, json_of, output, program, record_of, referrers
 from tests.support.tools import tool
 
 SLSA = "https://slsa.dev/provenance/v1"
@@ -65,7 +65,7 @@ def test_a_release_leaves_a_statement_of_commit_source_target_and_packages(relea
     assert outcome.status == 0, outcome.stderr
     image = f"{release.repository}:v1.0.0"
     (referrer,) = referrers(image)
-    assert referrer["digest"] == json_of(outcome.stdout)["provenance"]["digest"]
+    assert referrer["digest"] == record_of(outcome.stdout)["provenance"]["digest"]
     assert referrer["digest"] in cosign("tree", "--allow-http-registry", image)
     said = statement(release, referrer)
     assert said["subject"][0]["digest"]["sha256"] == release.tags()["v1.0.0"].removeprefix("sha256:")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.releasing import APP, PLATFORMS, Releaser, crane, first_on_path, json_of, program
+from tests.e2e.releasing import APP, PLATFORMS, Releaser, crane, first_on_path, json_of, program, record_of
 from tests.support.tools import tool
 
 ENGINES = ("imagetools", "registry")
@@ -235,7 +235,7 @@ def test_standard_output_has_the_record_and_nothing_else(released: Releaser) -> 
     outcome = released(APP, "v1.0.1", "--commit", commit, "--json", "-")
 
     assert outcome.status == 0, outcome.stderr
-    record = json_of(outcome.stdout)
+    record = record_of(outcome.stdout)
     assert released.tags()["v1.0.1"] in outcome.stdout
     assert record
     outcome.says("✅ Tagged with v1.0.1")
@@ -269,7 +269,7 @@ def test_another_commit_with_the_same_content_is_the_same_digest(released: Relea
     outcome = released(APP, "v1.1.0", "--commit", second, "--json", "-")
 
     assert outcome.status == 0, outcome.stderr
-    record = json_of(outcome.stdout)
+    record = record_of(outcome.stdout)
     assert (record["blobs"]["uploaded"], record["provenance"]["step"]) == (0, "write")
     tags = released.tags()
     assert set(tags) == {first, second, "v1.0.0", "v1.1.0", "latest"}

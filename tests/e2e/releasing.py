@@ -160,4 +160,10 @@ def json_of(text: str) -> Any:
     return json.loads(text)
 
 
+def record_of(text: str) -> dict[str, Any]:
+    """The entry of the one app of a record."""
+    (entry,) = json.loads(text)["releases"]
+    return dict(entry)
+
+
 owners = (f"owner{number}" for number in itertools.count(1))

@@ -29,7 +29,7 @@ def _image(ctx):
     )
     blobs = []
     for blob in ctx.files.blobs:
-        copy = ctx.actions.declare_file("built/" + blob.basename)
+        copy = ctx.actions.declare_file(ctx.attr.folder + "/" + blob.basename)
         ctx.actions.run_shell(
             inputs = [blob], outputs = [copy], command = "cp $1 $2", arguments = [blob.path, copy.path],
         )
@@ -42,6 +42,7 @@ def _image(ctx):
 image = rule(implementation = _image, attrs = {
     "blobs": attr.label_list(allow_files = True),
     "descriptor": attr.label(allow_single_file = True),
+    "folder": attr.string(default = "built"),
 })
 
 app_metadata = rule(implementation = lambda ctx: [], attrs = {
@@ -52,6 +53,9 @@ BUILD = """
 load(":rules.bzl", "app_metadata", "image")
 image(name = "a_image", blobs = glob(["blobs/*"]), descriptor = "descriptor.json")
 app_metadata(name = "a_metadata", app = "a", domain = "demo", image = ":a_image", platforms = ["linux/amd64"])
+image(name = "b_image", blobs = glob(["blobs/*"]), descriptor = "descriptor.json", folder = "b")
+genrule(name = "broken", outs = ["broken.json"], cmd = "echo it is broken >&2; false")
+image(name = "broken_image", descriptor = ":broken", folder = "broken")
 filegroup(name = "other")
 """
 
@@ -146,6 +150,14 @@ def test_a_failing_build_is_an_error_with_bazels_own_words_above_it(
     output = capfd.readouterr()
     assert "no such target '//apps/a:missing'" in output.err
     assert output.out == ""
+
+
+def test_of_several_targets_those_that_build_are_there_though_another_fails(small: Small) -> None:
+    images = ("//apps/a:a_image", "//apps/a:broken_image", "//apps/a:b_image")
+    built = BazelBuilder(small.bazel()).prepare(images)
+    assert [built.build(target).digest for target in images[::2]] == [small.index] * 2
+    with pytest.raises(ReleaseError, match=r"bazel\w* build .* failed in .*: it ended with status 1, and said why above"):
+        built.build(images[1])
 
 
 def test_options_are_handed_on_to_every_command(small: Small) -> None:

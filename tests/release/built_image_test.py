@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from release.built_image import BuildOutputs, OutputFile, image_of, read_build_events
+from release.built_image import BuildOutputs, OutputFile, check_groups, image_of, read_build_events
 from release.errors import ReleaseError
 from tests.support.images import ImageMaker
 from tools.oci.errors import BlobMismatch
@@ -48,14 +48,17 @@ def events(*groups: tuple[str, str], aspect: str = "") -> list[str]:
         },
         {
             "id": {"targetCompleted": completed},
-            "completed": {"outputGroup": [{"name": name, "fileSets": [{"id": number}]} for name, number in groups]},
+            "completed": {
+                "success": True,
+                "outputGroup": [{"name": name, "fileSets": [{"id": number}]} for name, number in groups],
+            },
         },
     ]
     return [json.dumps(document) + "\n" for document in documents]
 
 
 def test_the_files_of_output_groups_are_found_once_each_through_nested_sets() -> None:
-    outputs = read_build_events(events(("descriptor", "1"), ("made_blobs", "0")), TARGET)
+    outputs = read_build_events(events(("descriptor", "1"), ("made_blobs", "0")))[TARGET]
     folder = Path(ROOT, "bazel-out/k8-fastbuild/bin/apps/a")
     assert outputs.groups["made_blobs"] == (
         OutputFile(folder / "index", HEX),
@@ -67,7 +70,7 @@ def test_the_files_of_output_groups_are_found_once_each_through_nested_sets() ->
 @pytest.mark.parametrize("groups", [(), (("made_blobs", "0"),), (("descriptor", "0"),)])
 def test_a_target_without_the_output_groups_of_an_image_is_none(groups: tuple[tuple[str, str], ...]) -> None:
     with pytest.raises(ReleaseError, match=rf"{TARGET}.*no output group"):
-        read_build_events(events(*groups), TARGET)
+        check_groups(read_build_events(events(*groups))[TARGET], TARGET)
 
 
 @dataclass(slots=True)

@@ -66,7 +66,9 @@ def test_standard_output_is_left_to_machines(elsewhere: Path, retag: list[str]) 
 
 def test_the_record_goes_to_standard_output_alone(elsewhere: Path, retag: list[str]) -> None:
     outcome = call(elsewhere, *retag, "--json", "-")
-    assert json.loads(outcome.stdout)["path"] == "retag"
+    document = json.loads(outcome.stdout)
+    assert document["schema"] == 2
+    assert [(each["path"], each["error"]) for each in document["releases"]] == [("retag", None)]
 
 
 def test_the_record_goes_to_a_file_of_the_folder_that_the_call_came_from(
@@ -75,7 +77,7 @@ def test_the_record_goes_to_a_file_of_the_folder_that_the_call_came_from(
     """`bazel run` starts the program in another folder."""
     outcome = call(elsewhere, *retag, "--json", "record.json", BUILD_WORKING_DIRECTORY=str(tmp_path))
     assert (outcome.returncode, outcome.stdout) == (0, ""), outcome.stderr
-    assert json.loads((tmp_path / "record.json").read_text())["app"] == "hello_python"
+    assert json.loads((tmp_path / "record.json").read_text())["releases"][0]["app"] == "hello_python"
     assert [path.name for path in tmp_path.glob("*record*")] == ["record.json"]
 
 
@@ -96,22 +98,22 @@ def test_a_record_goes_into_a_pipe_and_through_a_link_without_replacing_them(els
     (elsewhere / "link").symlink_to("target.json")
     assert call(elsewhere, *retag, "--json", "link").returncode == 0
     assert (elsewhere / "link").is_symlink()
-    assert json.loads((elsewhere / "target.json").read_text())["version"] == "v1.0.0"
+    assert json.loads((elsewhere / "target.json").read_text())["releases"][0]["version"] == "v1.0.0"
 
     os.mkfifo(elsewhere / "pipe")
     with subprocess.Popen(["cat", elsewhere / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
         assert call(elsewhere, *retag, "--json", "pipe").returncode == 0
-        assert json.loads(reader.communicate(timeout=30)[0])["version"] == "v1.0.0"
+        assert json.loads(reader.communicate(timeout=30)[0])["releases"][0]["version"] == "v1.0.0"
     assert (elsewhere / "pipe").is_fifo()
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        ([], 2, "Missing argument 'APP'"),
+        ([], 2, "Missing argument 'APP... [VERSION]'"),
         (["app", "1.0.0"], 2, "Version '1.0.0' does not follow semantic versioning format"),
         (["app", ""], 2, "Version '' does not follow semantic versioning format"),
-        (["app", "v1.0.0", "more"], 2, "unexpected extra argument"),
+        (["app", "more", "v1.0.0", "--repository", "ghcr.io/a/b"], 2, "a repository is one app's"),
         (["app", "v1.0.0", "--commit", "main"], 2, "commit 'main' is not hexadecimal"),
         (["app", "v1.0.0", "--nonsense"], 2, "No such option"),
         (["app", "v1.0.0", "--engine", "skopeo"], 2, "'skopeo' is not one of 'imagetools', 'registry'"),

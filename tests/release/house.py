@@ -7,7 +7,7 @@ import shlex
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,15 +16,17 @@ from typing import Any
 import pytest
 
 from release.app import App
+from release.app_release import Outside
 from release.built_image import BuiltImage
 from release.config import Config, ProvenanceSettings
 from release.console import Console
 from release.errors import ReleaseError
-from release.flow import Outside, tag_and_push_image
+from release.flow import tag_and_push_image
 from release.provenance import Source
 from release.record import Record
 from release.request import EngineName, Request
 from release.version import Version
+from release.workshop import Workshop
 from tests.support.images import ImageMaker
 from tests.support.tools import tool
 from tools.oci.client import RegistryClient
@@ -64,8 +66,11 @@ class Shelf:
         self.check_may_build(commit, checkout)
         yield self
 
-    def build(self, target: str) -> BuiltImage:
+    def prepare(self, targets: Sequence[str]) -> "Shelf":
         self.builds += 1
+        return self
+
+    def build(self, target: str) -> BuiltImage:
         if self.failure is not None:
             raise self.failure
         return BuiltImage(target, self.image, self.maker.blobs)
@@ -101,12 +106,14 @@ class House:
         config = Config(registry=self.repository.registry, retry_seconds=self.retry_seconds, provenance=self.settings)
         return tag_and_push_image(request, config, self.outside())
 
-    def outside(self) -> Outside:
-        def connect(registry: str) -> RegistryClient:
-            return RegistryClient(registry, retry_for=self.retry_seconds, on_wait=console.say)
+    def outside(self, workshop: Workshop | None = None) -> Outside:
+        def connect(registry: str, connections: int) -> RegistryClient:
+            return RegistryClient(
+                registry, retry_for=self.retry_seconds, on_wait=console.say, max_connections=connections
+            )
 
         console = Console(self.log)
-        return Outside(console, connect, lambda: self.shelf, self.source)
+        return Outside(console, connect, lambda: workshop or self.shelf, self.source)
 
     def source(self, commit: str) -> Source:
         """A commit as git would know it: the name is written out."""

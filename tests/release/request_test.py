@@ -32,8 +32,6 @@ def test_a_commit_that_is_not_hexadecimal_is_a_wrong_call(commit: str) -> None:
         ({"version": V1, "no_build": True}, "--no-build needs --commit"),
         ({"version": V1, "checkout": True}, "--checkout needs --commit"),
         ({"commit": "abc123def", "no_build": True, "rebuild": True}, "contradict"),
-        ({"version": V1, "app": "all"}, "one app is released at a time"),
-        ({"version": V1, "app": "a,b"}, "one app is released at a time"),
     ],
 )
 def test_contradicting_wishes_are_a_wrong_call(wishes: dict[str, Any], words: str) -> None:

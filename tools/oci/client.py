@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from http.client import HTTPException
 from typing import Any, BinaryIO, Self, TypeVar
@@ -47,7 +47,17 @@ from tools.oci.manifest import (
     parse_manifest,
 )
 from tools.oci.reference import Reference, Repository, check_registry, is_tag
-from tools.oci.retrying import Sender, Transient, backoff, is_tls_missing, join_url, same_origin, server_words, shown
+from tools.oci.retrying import (
+    Sender,
+    Traffic,
+    Transient,
+    backoff,
+    is_tls_missing,
+    join_url,
+    same_origin,
+    server_words,
+    shown,
+)
 from tools.oci.transport import UPLOAD_SECONDS, Body, Request, Response, Sink, is_loopback
 
 Result = TypeVar("Result")
@@ -90,28 +100,6 @@ class UploadOutcome(enum.Enum):
     UPLOADED = "uploaded"
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What a client has sent so far. Requests to token services and retries are counted too."""
-
-    requests: dict[str, int] = field(default_factory=dict)
-    blobs_uploaded: int = 0
-    blobs_mounted: int = 0
-    bytes_sent: int = 0
-    retries: int = 0
-    seconds_waited: float = 0.0
-
-    @property
-    def total(self) -> int:
-        """All requests."""
-        return sum(self.requests.values())
-
-    @property
-    def writes(self) -> int:
-        """Requests that may change the registry."""
-        return sum(count for method, count in self.requests.items() if method not in ("GET", "HEAD"))
-
-
 class RegistryClient:
     """The distribution API of one registry, over a pool of kept-alive connections.
 
@@ -143,8 +131,6 @@ class RegistryClient:
         self._authorizer = Authorizer(self._sender, registry, credentials or DockerCredentials(), insecure=insecure)
         self._lock = threading.Lock()
         self._address: str | None = None
-        self._uploaded = 0
-        self._mounted = 0
         self._homes: dict[str, dict[Repository, None]] = {}
 
     def __enter__(self) -> Self:
@@ -163,21 +149,13 @@ class RegistryClient:
     @property
     def traffic(self) -> Traffic:
         """What has been sent so far."""
-        counts = self._sender.counts()
-        with self._lock:
-            return Traffic(
-                dict(counts.requests),
-                self._uploaded,
-                self._mounted,
-                counts.bytes_sent,
-                counts.retries,
-                counts.seconds_waited,
-            )
+        return self._sender.traffic
 
     def connect_ahead(self, count: int) -> None:
         """Open so many connections for requests that are to come at once, and need not wait for them then.
 
-        Nothing is done where connections are idle already, and nothing raised where it fails: the requests will.
+        Nothing is done a second time or where connections are idle already, and nothing is raised where it fails: the
+        requests will.
         """
         self._sender.connect_ahead(self._base(), count)
 
@@ -434,8 +412,6 @@ class RegistryClient:
             self._forget(digest, source)
             return False
         self._remember(digest, repository)
-        with self._lock:
-            self._mounted += 1
         return True
 
     def upload_blob(
@@ -471,9 +447,6 @@ class RegistryClient:
 
         outcome = self._sender.retry(attempt)
         self._remember(blob.digest, repository)
-        with self._lock:
-            self._uploaded += outcome is UploadOutcome.UPLOADED
-            self._mounted += outcome is UploadOutcome.MOUNTED
         return outcome
 
     def delete_blob(self, repository: Repository, digest: str) -> None:

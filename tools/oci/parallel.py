@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -33,8 +34,11 @@ def run_all(tasks: Sequence[Callable[[], Result]], *, at_once: int = 8) -> list[
                 with lock:
                     failures.append(error)
 
-    # Daemons: an interrupt in the caller's thread ends the program without waiting for the network.
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(at_once, len(tasks)))]
+    # Daemons: an interrupt in the caller's thread ends the program without waiting for the network. Each runs in the
+    # caller's context, so that its requests count for whoever they are made for.
+    threads = [
+        threading.Thread(target=copy_context().run, args=(work,), daemon=True) for _ in range(min(at_once, len(tasks)))
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

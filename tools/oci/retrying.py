@@ -14,9 +14,11 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from tools.oci.errors import InvalidResponse, OciError, Throttled, Unavailable
@@ -93,14 +95,63 @@ class Transient(Exception):  # it is caught by this package, which then waits or
         self.tries = tries
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What was sent, counted over all threads."""
+class Meter:
+    """Counts what is sent, over all threads."""
 
-    requests: tuple[tuple[str, int], ...]
-    bytes_sent: int
-    retries: int
-    seconds_waited: float
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: dict[str, int] = {}
+        self._bytes = 0
+        self._retries = 0
+        self._waited = 0.0
+
+    def add(self, *, method: str | None = None, sent: int = 0, retries: int = 0, waited: float = 0.0) -> None:
+        """Count a request, bytes of a body, a retry, or seconds of waiting."""
+        with self._lock:
+            if method is not None:
+                self._requests[method] = self._requests.get(method, 0) + 1
+            self._bytes += sent
+            self._retries += retries
+            self._waited += waited
+
+    @property
+    def traffic(self) -> Traffic:
+        """What was counted so far."""
+        with self._lock:
+            return Traffic(dict(sorted(self._requests.items())), self._bytes, self._retries, self._waited)
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What was sent. Requests to token services and retries are counted too."""
+
+    requests: Mapping[str, int] = field(default_factory=dict)
+    bytes_sent: int = 0
+    retries: int = 0
+    seconds_waited: float = 0.0
+
+    @property
+    def total(self) -> int:
+        """All requests."""
+        return sum(self.requests.values())
+
+    @property
+    def writes(self) -> int:
+        """Requests that may change the registry."""
+        return sum(count for method, count in self.requests.items() if method not in ("GET", "HEAD"))
+
+
+_also: ContextVar[Meter | None] = ContextVar("_also", default=None)
+
+
+@contextmanager
+def metered(meter: Meter) -> Iterator[None]:
+    """Count what is sent in the context by this meter as well, whichever clients and threads of `run_all` send it."""
+    token = _also.set(meter)
+    try:
+        yield
+    finally:
+        _also.reset(token)
 
 
 class Sender:
@@ -113,10 +164,7 @@ class Sender:
         self._slots = threading.BoundedSemaphore(max_connections)
         self._lock = threading.Lock()
         self._not_before: dict[str, float] = {}
-        self._requests: dict[str, int] = {}
-        self._bytes = 0
-        self._retries = 0
-        self._waited = 0.0
+        self._meter = Meter()
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -126,10 +174,10 @@ class Sender:
         """See Transport."""
         self._transport.connect_ahead(address, count)
 
-    def counts(self) -> Counts:
+    @property
+    def traffic(self) -> Traffic:
         """What has been sent so far."""
-        with self._lock:
-            return Counts(tuple(sorted(self._requests.items())), self._bytes, self._retries, self._waited)
+        return self._meter.traffic
 
     def send(self, request: Request, what: str) -> Response:
         """Send until there is an answer that is not transient. `what` fails, for errors: "cannot read R".
@@ -159,8 +207,7 @@ class Sender:
         """Count a wait and sleep, and tell about it where a person would notice: requests side by side all wait."""
         if self._on_wait is not None and seconds >= _NOTICED:
             self._on_wait(text)
-        with self._lock:
-            self._waited += seconds
+        self._count(waited=seconds)
         time.sleep(seconds)
 
     def once(self, request: Request, what: str) -> Response:
@@ -181,8 +228,7 @@ class Sender:
 
     def probe(self, request: Request) -> Response:
         """One bare attempt. Raises OSError or http.client.HTTPException when nobody answers."""
-        with self._lock:
-            self._requests[request.method] = self._requests.get(request.method, 0) + 1
+        self._count(method=request.method)
         return self._transport.exchange(request)
 
     def _exchange(self, request: Request, what: str) -> Response:
@@ -224,14 +270,17 @@ class Sender:
             with self._lock:
                 until = time.monotonic() + wait
                 self._not_before[failure.host] = max(until, self._not_before.get(failure.host, 0.0))
-        with self._lock:
-            self._retries += 1
+        self._count(retries=1)
         asked = " as it asks" if failure.hint is not None else ""
         self.wait(f"{failure.error.what}: {failure.error.why}; trying again in {wait:.1f} s{asked}", wait)
 
+    def _count(self, **what: Any) -> None:
+        self._meter.add(**what)
+        if (also := _also.get()) is not None:
+            also.add(**what)
+
     def _count_bytes(self, number: int) -> None:
-        with self._lock:
-            self._bytes += number
+        self._count(sent=number)
 
 
 def redirected(request: Request, response: Response, what: str) -> Request:

@@ -83,6 +83,7 @@ class Transport:
     def __init__(self, on_sent: Callable[[int], None]) -> None:
         """`on_sent` is told the number of body bytes as they are sent."""
         self._idle: dict[tuple[str, str], list[http.client.HTTPConnection]] = {}
+        self._made_ahead: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._on_sent = on_sent
 
@@ -95,7 +96,7 @@ class Transport:
             connection.close()
 
     def connect_ahead(self, address: str, count: int) -> None:
-        """Open so many connections at the same time, unless one is idle. Where that fails, a request will say why."""
+        """Open so many connections at the same time, once. Where that fails, a request will say why."""
         url = urlsplit(address)
         key = (url.scheme, url.netloc)
 
@@ -110,8 +111,9 @@ class Transport:
                 self._idle.setdefault(key, []).append(connection)
 
         with self._lock:
-            if self._idle.get(key):
+            if key in self._made_ahead or self._idle.get(key):
                 return
+            self._made_ahead.add(key)
         run_all([connect] * count, at_once=count)
 
     def exchange(self, request: Request) -> Response:
