@@ -156,7 +156,9 @@ def test_of_several_targets_those_that_build_are_there_though_another_fails(smal
     images = ("//apps/a:a_image", "//apps/a:broken_image", "//apps/a:b_image")
     built = BazelBuilder(small.bazel()).prepare(images)
     assert [built.build(target).digest for target in images[::2]] == [small.index] * 2
-    with pytest.raises(ReleaseError, match=r"bazel\w* build .* failed in .*: it ended with status 1, and said why above"):
+    with pytest.raises(
+        ReleaseError, match=r"bazel\w* build .* failed in .*: it ended with status 1, and said why above"
+    ):
         built.build(images[1])
 
 

@@ -284,7 +284,8 @@ def test_compiled_modules_are_kept_in_the_users_cache_and_made_again_for_another
         for _ in range(2):
             outcome = subprocess.run(
                 [sys.executable, str(program)],
-                env={**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1", "XDG_CACHE_HOME": str(cache)},
+                env={**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1", "XDG_CACHE_HOME": str(cache)}
+                | {"PYTHONDONTWRITEBYTECODE": "1"},  # as it is started among Bazel's outputs
                 check=False,
             )
             assert outcome.returncode == number

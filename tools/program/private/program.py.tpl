@@ -7,6 +7,9 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit(f"error: this needs Python 3.11 or later, and python3 on PATH is {sys.version.split()[0]}")
 
+# Compiled modules beside Bazel's outputs would be outputs that Bazel does not know.
+sys.dont_write_bytecode = True
+
 ARGUMENTS = ["{ARGUMENTS}"]
 IMPORTS = ["{IMPORTS}"]
 
