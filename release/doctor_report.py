@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from release.errors import Exit
-from tools.oci.client import Traffic
 from tools.oci.reference import Repository
+from tools.oci.retrying import Traffic
 
 SCHEMA = 1
 

@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.releasing import APP, REVISION, Releaser, crane, first_on_path, json_of, output, program, record_of, referrers
+from tests.e2e.releasing import (
+    APP,
+    REVISION,
+    Releaser,
+    crane,
+    first_on_path,
+    json_of,
+    output,
+    program,
+    record_of,
+    referrers,
+)
 from tests.support.tools import tool
 
 SLSA = "https://slsa.dev/provenance/v1"
