@@ -152,6 +152,16 @@ def test_a_program_that_its_base_cannot_start_makes_no_image(
     assert what_to_do in built.stderr
 
 
+@pytest.mark.parametrize(("target", "file"), [("nothing", "nothing"), ("text", "words.txt")])
+def test_a_file_that_is_no_program_makes_no_image(workspace: Workspace, target: str, file: str) -> None:
+    label = f"//tests/image/binaries:unfit_{target}_image"
+    built = workspace.bazel("build", label)
+    assert built.returncode == 1, built.stderr
+    entrypoint = f"/app/_main/tests/image/binaries/{file}"
+    assert f"{label} for linux/amd64: its entrypoint {entrypoint} cannot be executed: it is no program" in built.stderr
+    assert "Give a script a first line such as #!/bin/sh" in built.stderr
+
+
 @pytest.mark.parametrize("platform", ARCHITECTURES)
 def test_the_web_app_answers_and_ends_when_it_is_asked_to(workspace: Workspace, engine: Engine, platform: str) -> None:
     bazel_run(workspace, engine, "//apps/hello_web:hello_web_image_load", "--platform", platform)

@@ -16,16 +16,21 @@ Entry = tuple[str, str, str, str]
 """Path, kind, mode and target."""
 
 
-def listing(*entries: Entry, interpreters: Mapping[str, str] = {}, loaders: Mapping[str, str] = {}) -> bytes:
-    """That of a layer, and what some of its files need by their paths."""
+def listing(
+    *entries: Entry,
+    interpreters: Mapping[str, str] = {},
+    loaders: Mapping[str, str] = {},
+    formats: Mapping[str, str] = {},
+) -> bytes:
+    """That of a layer, and what is known of some of its files by their paths."""
     lines = [
         {"path": path, "kind": kind, "mode": mode, "uid": 0, "gid": 0} | ({"target": target} if target else {})
         for path, kind, mode, target in entries
     ]
     for line in lines:
-        for need, paths in (("interpreter", interpreters), ("loader", loaders)):
+        for key, paths in (("interpreter", interpreters), ("loader", loaders), ("format", formats)):
             if line["path"] in paths:
-                line[need] = paths[str(line["path"])]
+                line[key] = paths[str(line["path"])]
     return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines).encode()
 
 
@@ -183,6 +188,26 @@ def test_an_interpreter_must_be_a_program() -> None:
     text = listing(("bin/sh", "file", "0644", ""))
     with pytest.raises(ImageError, match="script for /bin/sh, which cannot be executed: it is a file of mode 0644"):
         check_entrypoint(LABEL, ARM64, {"Entrypoint": ["/app/run"]}, [text, app(run="/bin/sh")])
+
+
+TEXT = listing(
+    ("app/notes", "file", "0755", ""), ("app/link", "hardlink", "0755", "app/notes"), formats={"app/notes": "unknown"}
+)
+
+
+@pytest.mark.parametrize("path", ["/app/notes", "/app/link"])
+def test_text_is_no_program_whatever_its_mode(path: str) -> None:
+    says = rf"^//app:image for linux/arm64: its entrypoint {path} cannot be executed: it is no program.*#!/bin/sh"
+    with pytest.raises(ImageError, match=says):
+        check_entrypoint(LABEL, ARM64, {"Entrypoint": [path]}, [None, TEXT])
+
+
+@pytest.mark.parametrize(
+    "start", [app(run="/app/notes"), listing(("app/run", "file", "0755", ""), loaders={"app/run": "/app/notes"})]
+)
+def test_text_starts_no_program(start: bytes) -> None:
+    with pytest.raises(ImageError, match="/app/notes, which cannot be executed: it is no program"):
+        check_entrypoint(LABEL, ARM64, {"Entrypoint": ["/app/run"]}, [TEXT, start])
 
 
 def test_another_name_of_a_file_needs_what_the_file_needs() -> None:

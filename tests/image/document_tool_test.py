@@ -57,7 +57,7 @@ def test_an_index_names_what_was_written_and_the_blob_map_names_every_blob(tmp_p
     script = layer(
         tmp_path / "script",
         {"kind": "file", "path": "run", "source": file(tmp_path / "x", b"#!/bin/sh\n")},
-        {"kind": "file", "path": "bin/sh", "source": file(tmp_path / "y", b"text"), "mode": "0755"},
+        {"kind": "file", "path": "bin/sh", "source": file(tmp_path / "y", ELF["amd64"])},
     )
     assert describe(tmp_path / "out", [script], {"entrypoint": ["/run"]}, DOCUMENTS + ATTESTED) == 0
 
@@ -107,4 +107,12 @@ def test_an_entrypoint_whose_interpreter_no_layer_has_is_an_error(
     script = layer(tmp_path / "script", item)
     assert describe(tmp_path / "out", [script], {"entrypoint": ["/run"]}, DOCUMENTS) == 1
     said = "//app:image for linux/amd64: its entrypoint /run is a script for /bin/sh, which is not in the image"
+    assert said in capsys.readouterr().err
+
+
+def test_an_entrypoint_that_is_text_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    item = {"kind": "file", "path": "run", "source": file(tmp_path / "x", b"echo Hello\n"), "mode": "0755"}
+    text = layer(tmp_path / "text", item)
+    assert describe(tmp_path / "out", [text], {"entrypoint": ["/run"]}, DOCUMENTS) == 1
+    said = "//app:image for linux/amd64: its entrypoint /run cannot be executed: it is no program"
     assert said in capsys.readouterr().err

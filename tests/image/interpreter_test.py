@@ -86,7 +86,6 @@ def test_the_loader_of_a_program_is_found_wherever_its_path_is(bits: int, order:
         b"\x7fELF\x03\x01" + program()[6:],
         b"\x7fELF\x02\x00" + program()[6:],
         program(bits=32, table=0xFFFFFFFF),
-        b"",
     ],
 )
 def test_a_malformed_program_needs_nothing_that_is_known(content: bytes) -> None:
@@ -131,16 +130,32 @@ def test_the_interpreter_of_a_script_is_the_first_word_of_its_first_line(content
 
 
 @pytest.mark.parametrize(
-    "content", [b"#!", b"#!\n/bin/sh\n", b"#! \t\n", b"# !/bin/sh\n", b"\n#!/bin/sh\n", b"#!" + b"x" * 254 + b"\n"]
+    "content",
+    [
+        b"#!",
+        b"#!\n/bin/sh\n",
+        b"#! \t\n",
+        b"# !/bin/sh\n",
+        b"\n#!/bin/sh\n",
+        b"\xef\xbb\xbf#!/bin/sh\n",
+        b"#!" + b"x" * 254 + b"\n",
+        b"echo Hello\n",
+        b"\x7fEL",
+        b"",
+    ],
 )
-def test_what_does_not_begin_as_linux_wants_it_is_no_script(content: bytes) -> None:
-    assert needs(content) == {}
+def test_what_does_not_begin_as_linux_wants_it_is_no_program(content: bytes, tmp_path: Path) -> None:
+    assert needs(content) == {"format": "unknown"}
+    (tmp_path / "program").write_bytes(content)
+    (tmp_path / "program").chmod(0o755)
+    with pytest.raises(OSError, match=r"Exec format error|Permission denied"):  # what this Linux says of it
+        subprocess.run([tmp_path / "program"], check=False)
 
 
 @given(st.binary(max_size=2000), st.sampled_from([b"", b"#!", b"\x7fELF\x02\x01", b"\x7fELF\x01\x02"]))
 @example(bytes(2000), b"\x7fELF\x02\x01")
 def test_whatever_the_content_is_what_is_found_is_bounded(rest: bytes, start: bytes) -> None:
-    assert all(0 < len(path) <= 4 * 4096 for path in needs(start + rest).values())
+    assert all(0 < len(value) <= 4 * 4096 for value in needs(start + rest).values())
 
 
 @given(st.data())
@@ -148,4 +163,4 @@ def test_a_damaged_program_is_read_to_its_end(data: st.DataObject) -> None:
     content = bytearray(program())
     for place in data.draw(st.lists(st.integers(0, 0x140), min_size=1, max_size=8)):
         content[place] = data.draw(st.integers(0, 255))
-    assert set(needs(bytes(content))) <= {"loader", "interpreter"}
+    assert set(needs(bytes(content))) <= {"loader", "interpreter", "format"}

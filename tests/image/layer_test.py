@@ -98,13 +98,22 @@ def test_a_layer_lists_its_entries_itself_in_the_order_of_the_archive(all_kinds:
     assert listed[-1] == '{"path":"tmp","kind":"directory","mode":"1777","uid":0,"gid":0}'
 
 
-def test_only_what_can_be_executed_is_listed_with_what_starts_it() -> None:
+@pytest.mark.parametrize(
+    ("content", "key", "value"),
+    [(b"#!/bin/sh\n", "interpreter", "/bin/sh"), (b"text", "format", "unknown"), (b"", "format", "unknown")],
+)
+def test_only_what_can_be_executed_is_listed_with_what_starts_it(content: bytes, key: str, value: str) -> None:
     lines = io.BytesIO()
-    content = b"#!/bin/sh\n"
     entries = [bytes_entry(f"{mode:o}", content, mode=mode, origin="t") for mode in (0o644, 0o755, 0o010)]
     write_layer(entries, io.BytesIO(), machine=None, listing=lines)
-    found = [json.loads(line).get("interpreter") for line in lines.getvalue().splitlines()]
-    assert found == [None, "/bin/sh", "/bin/sh"]
+    found = [json.loads(line).get(key) for line in lines.getvalue().splitlines()]
+    assert found == [None, value, value]
+
+
+def test_a_program_that_starts_by_itself_is_listed_without_more() -> None:
+    lines = io.BytesIO()
+    write_layer([bytes_entry("a", elf(62), mode=0o755, origin="t")], io.BytesIO(), machine="amd64", listing=lines)
+    assert list(json.loads(lines.getvalue())) == ["path", "kind", "mode", "uid", "gid", "size", "sha256"]
 
 
 @pytest.mark.parametrize(

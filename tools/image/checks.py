@@ -75,6 +75,12 @@ def check_entrypoint(label: str, platform: Platform, run: Mapping[str, Any], lis
                 f"{said} cannot be executed: it is a {entry['kind']} of mode {entry['mode']}. "
                 "Name a program, give the file mode 0755 (`modes`), or name the interpreter before it."
             )
+        if entry.get("format") == "unknown":
+            raise ImageError(
+                f"{said} cannot be executed: it is no program, for it begins neither with #! nor as ELF files do. "
+                "Give a script a first line such as #!/bin/sh, name a *_binary target as `binary`, "
+                "or put what interprets the file before it in `entrypoint`."
+            )
         needed = next((need for need in _NEEDS if need in entry), None)
         if needed is None or role == "loader":  # Linux starts a loader as it is.
             return

@@ -1,4 +1,4 @@
-"""What else must be there for a program to start: its interpreter or its loader.
+"""What must hold for a program to start: Linux knows its format, and its interpreter or its loader is there.
 
 The first line of a script names its interpreter (execve(2)), the program header PT_INTERP of an ELF file its loader
 (System V ABI, "Program Interpreter").
@@ -26,6 +26,7 @@ class InterpreterReader:
 
     def __init__(self) -> None:
         self._need = "interpreter"
+        self._known = False
         self._start = self._end = 0
         self._position = 0
         self._path = b""
@@ -39,7 +40,12 @@ class InterpreterReader:
         self._position += len(chunk)
 
     def found(self) -> dict[str, str]:
-        """{"interpreter": its path} or {"loader": its path}; empty for what starts by itself, or is not understood."""
+        """{"interpreter": its path} of a script, {"loader": its path} of an ELF file that names one.
+
+        {"format": "unknown"} of what is neither, and nothing of an ELF file that starts by itself or is malformed.
+        """
+        if not self._known:
+            return {"format": "unknown"}
         path, _, _ = self._path.partition(b"\0")
         if not path or len(self._path) < self._end - self._start:
             return {}
@@ -48,8 +54,10 @@ class InterpreterReader:
 
     def _locate(self, head: bytes) -> None:
         if script := _SCRIPT.match(head[:_LINE_BYTES].ljust(_LINE_BYTES, b"\0")):
+            self._known = True
             self._start, self._end = script.span(1)
         elif head.startswith(b"\x7fELF"):
+            self._known = True
             self._need = "loader"
             self._start, self._end = _loader_place(head)
 

@@ -12,7 +12,7 @@ LayerInfo, _ = provider(
 takes the first of them for both, so that it is written once. None: the layer is its platform's own.""",
         "listing": """File: a JSON line for each entry of the archive, in its order: path, kind, mode, uid, gid, and size,
 sha256, target where the entry has them, interpreter (of a script) or loader (of an ELF file) where a file that can be
-executed names one. None where only the blob knows (a pulled layer).""",
+executed names one, format ("unknown") where such a file is neither. None where only the blob knows (a pulled layer).""",
         "metadata": """File: JSON object with mediaType, digest and size of the blob, diffID, createdBy, machine (the
 architecture that its programs are for, or null) and packages (what it holds that has a name and a version).""",
         "origin": """struct(digest, insecure, repository, size) of a blob that a registry has: it is fetched when something needs

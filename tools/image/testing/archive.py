@@ -55,8 +55,8 @@ def read_listing(path: Path) -> Iterator[LayerEntry]:
         for line in lines:
             fields = json.loads(line)
             fields["mode"] = int(fields["mode"], 8)
-            for need in ("interpreter", "loader"):  # about starting it
-                fields.pop(need, None)
+            for key in ("format", "interpreter", "loader"):  # about starting it
+                fields.pop(key, None)
             yield LayerEntry(**fields)
 
 

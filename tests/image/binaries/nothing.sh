@@ -1,0 +1,1 @@
+echo "There is nothing to say who runs this"
