@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from release.config import Config
@@ -72,40 +71,6 @@ def _unreadable(label: str, attribute: str) -> ReleaseError:
     )
 
 
-def choose_apps(names: Sequence[str], apps: Sequence[App], scope: str) -> tuple[App, ...]:
-    """The apps that are meant: `all`, every app of a domain, or each by its name; each once, in the order of the names.
-
-    Raises InvalidRequest for all names at once that mean none, or more than one.
-    """
-    chosen: dict[App, None] = {}
-    problems: list[InvalidRequest] = []
-    for name in names:
-        try:
-            chosen |= dict.fromkeys(_meant(name, apps, scope))
-        except InvalidRequest as problem:
-            problems.append(problem)
-    if len(problems) > 1:
-        raise InvalidRequest(
-            f"{len(problems)} names of apps are wrong",
-            "; ".join(f"{problem.what} ({problem.why})" for problem in problems),
-            "Correct all of them: " + " ".join(dict.fromkeys(problem.remedy for problem in problems)),
-        )
-    if problems:
-        raise problems[0]
-    return tuple(chosen)
-
-
-def _meant(name: str, apps: Sequence[App], scope: str) -> list[App]:
-    """The apps that a name means. One app comes before a domain that is called like it."""
-    in_domain = sorted((app for app in apps if app.domain == name or name == "all"), key=lambda app: app.full_name)
-    if not in_domain or any(name in (app.name, app.full_name) for app in apps):
-        return [choose_app(name, apps, scope)]
-    for one, other in pairwise(in_domain):
-        if one.full_name == other.full_name:
-            raise _twice(one.full_name, [one, other])
-    return in_domain
-
-
 def choose_app(name: str, apps: Sequence[App], scope: str) -> App:
     """The one app that is called `DOMAIN-APP`, `DOMAIN/APP` or, where that is unambiguous, `APP`.
 
@@ -119,7 +84,8 @@ def choose_app(name: str, apps: Sequence[App], scope: str) -> App:
     if found and len({app.full_name for app in found}) > 1:
         raise InvalidRequest(f"App {name!r} is ambiguous", f"it may be {listing}", "Write the app with its domain.")
     if found:
-        raise _twice(name, found)
+        labels = " and ".join(sorted(app.label for app in found))
+        raise InvalidRequest(f"App {name!r} is there twice", f"{labels} have the same name", "Rename one of them.")
     if not apps:
         raise InvalidRequest(
             f"Unknown app {name!r}",
@@ -129,13 +95,8 @@ def choose_app(name: str, apps: Sequence[App], scope: str) -> App:
     raise InvalidRequest(
         f"Unknown app {name!r}",
         f"the apps in {scope} are {listing}",
-        "Write it as DOMAIN-APP, DOMAIN/APP or, where that is unambiguous, APP; or name a domain, or `all`.",
+        "Write it as DOMAIN-APP, DOMAIN/APP or, where that is unambiguous, APP.",
     )
-
-
-def _twice(name: str, apps: Sequence[App]) -> InvalidRequest:
-    labels = " and ".join(sorted(app.label for app in apps))
-    return InvalidRequest(f"App {name!r} is there twice", f"{labels} have the same name", "Rename one of them.")
 
 
 def repository_of(app: App, request: Request, config: Config, environment: Mapping[str, str]) -> Repository:

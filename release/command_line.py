@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from release.app import App, choose_apps
+from release.app import App
 from release.app_release import Outside
 from release.caller import calling_directory, calling_workspace, read_config
 from release.config import Config
@@ -27,6 +27,7 @@ from release.program import run
 from release.provenance import Source
 from release.record import Outcome, records_document
 from release.request import EngineName, LatestPolicy, Request
+from release.selection import check_apps, choose_apps, split_names
 from release.version import Version
 from tools.oci.client import RegistryClient
 from tools.oci.reference import Repository
@@ -121,16 +122,17 @@ def command(words: tuple[str, ...], json_file: str | None, config_file: str | No
 def read_words(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
     """The names of apps, and the version if the last word is one."""
     *names, last = words
-    if not names or not _VERSION.match(last):
-        names.append(last)
-        return tuple(name for word in names for name in word.split(",")), None
-    return tuple(name for word in names for name in word.split(",")), last
+    if names and _VERSION.match(last):
+        return split_names(names), last
+    return split_names(words), None
 
 
 def read_request(
     names: Sequence[str], version: str | None, repository: str | None, engine: str, latest: str, **wishes: Any
 ) -> Request:
     """What the command line asks for of every app. Raises InvalidRequest or InvalidReference."""
+    if not names:
+        raise InvalidRequest("Nothing to release", "no app is named", "Name apps, a domain, or `all`.")
     return Request(
         app=", ".join(names),
         version=Version.parse(version) if version is not None else None,
@@ -146,7 +148,9 @@ def choose(
 ) -> list[tuple[Request, App | None]]:
     """The release of each app that was named. Raises InvalidRequest for what is none."""
     if request.repository is None:
-        apps = choose_apps(names, outside.workshop().apps(config), config.apps)
+        apps = outside.workshop().apps(config)
+        check_apps(apps, config.apps)
+        apps = choose_apps(names, apps, config.apps)
         return [(replace(request, app=app.name), app) for app in apps]
     if len(names) > 1:
         raise InvalidRequest(

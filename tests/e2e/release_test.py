@@ -230,6 +230,29 @@ def test_without_a_commit_two_tags_are_written_and_no_commit_tag_is_asked_for(re
     assert not [each for each in outcome.requests if release.workspace.commit in each.path]
 
 
+def test_every_app_is_released_by_one_query_and_one_build(release: Releaser) -> None:
+    commit = release.workspace.commit
+    outcome = release("all", "v1.0.0", "--commit", commit, "--json", "-")
+
+    assert outcome.status == 0, outcome.stderr
+    assert outcome.bazel == ("query", "build")
+    outcome.says("3 apps done")
+    records = json_of(outcome.stdout)["releases"]
+    assert [record["app"] for record in records] == ["hello_cc", "hello_python", "hello_web"]
+    for record in records:
+        for tag in (commit, "v1.0.0", "latest"):
+            assert crane("digest", f"{record['repository']}:{tag}").strip() == record["digest"]
+    # Layers that apps share travel once: the others mount them.
+    sent = [request.path.partition("digest=")[2] for request in outcome.blob_uploads if request.method == "PUT"]
+    assert len(sent) == len(set(sent))
+    assert sum(record["blobs"]["mounted"] for record in records) > 0
+
+    again = release("all", "v1.1.0", "--commit", commit, "--engine", "registry")
+    assert again.status == 0, again.stderr
+    assert again.bazel == ("query",)
+    assert not again.blob_uploads
+
+
 def test_standard_output_has_the_record_and_nothing_else(released: Releaser) -> None:
     commit = released.workspace.commit
     outcome = released(APP, "v1.0.1", "--commit", commit, "--json", "-")

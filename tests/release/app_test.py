@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from release.app import App, choose_app, choose_apps, read_apps, repository_of
+from release.app import App, choose_app, read_apps, repository_of
 from release.config import Config
 from release.errors import InvalidRequest, ReleaseError
 from release.request import Request
@@ -51,7 +51,6 @@ def test_a_full_name_comes_before_another_apps_short_one() -> None:
         ("shop/hello_python", APPS, "Unknown app"),
         ("", APPS, "Unknown app"),
         ("cart", APPS, "'cart' is ambiguous: it may be demo-cart, shop-cart"),
-        ("demo", APPS, "(?s)Unknown app 'demo'.*or name a domain"),
         ("hello", (), "there is no app in //apps/..."),
         ("a-b-c", (app("a-b", "c", "//x:1"), app("a", "b-c", "//x:2")), "is there twice: //x:1 and //x:2"),
     ],
@@ -59,34 +58,6 @@ def test_a_full_name_comes_before_another_apps_short_one() -> None:
 def test_any_other_name_is_a_wrong_call_that_lists_what_there_is(name: str, apps: tuple[App, ...], words: str) -> None:
     with pytest.raises(InvalidRequest, match=words):
         choose_app(name, apps, SCOPE)
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["all"], "demo-cart demo-hello_cc demo-hello_python shop-cart"),
-        (["demo"], "demo-cart demo-hello_cc demo-hello_python"),
-        (["hello_python", "shop"], "demo-hello_python shop-cart"),
-        (["demo-cart", "demo", "demo/cart"], "demo-cart demo-hello_cc demo-hello_python"),
-    ],
-)
-def test_all_a_domain_or_a_list_mean_several_apps_each_once(names: list[str], expected: str) -> None:
-    assert " ".join(found.full_name for found in choose_apps(names, APPS, SCOPE)) == expected
-
-
-def test_an_app_comes_before_a_domain_of_its_name() -> None:
-    odd = app("misc", "demo")
-    assert choose_apps(["demo"], (*APPS, odd), SCOPE) == (odd,)
-
-
-def test_all_wrong_names_stand_in_one_error() -> None:
-    with pytest.raises(InvalidRequest, match=r"3 names of apps are wrong: .*'hello'.*'cart' is ambiguous.*''"):
-        choose_apps(["hello", "cart", "hello_cc", ""], APPS, SCOPE)
-
-
-def test_a_name_that_two_apps_of_a_domain_have_is_an_error_for_all_of_it() -> None:
-    with pytest.raises(InvalidRequest, match="'demo-cart' is there twice"):
-        choose_apps(["all"], (*APPS, app("demo", "cart", "//other:cart")), SCOPE)
 
 
 def line(**attributes: Any) -> str:

@@ -113,6 +113,7 @@ def test_a_record_goes_into_a_pipe_and_through_a_link_without_replacing_them(els
         ([], 2, "Missing argument 'APP... [VERSION]'"),
         (["app", "1.0.0"], 2, "Version '1.0.0' does not follow semantic versioning format"),
         (["app", ""], 2, "Version '' does not follow semantic versioning format"),
+        ([" , ", "v1.0.0"], 2, "no app is named"),
         (["app", "more", "v1.0.0", "--repository", "ghcr.io/a/b"], 2, "a repository is one app's"),
         (["app", "v1.0.0", "--commit", "main"], 2, "commit 'main' is not hexadecimal"),
         (["app", "v1.0.0", "--nonsense"], 2, "No such option"),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -121,6 +122,15 @@ def test_what_has_to_be_built_is_built_by_one_call_and_the_rest_is_tagged(shop: 
     assert sum(record.traffic.total for record in records.values() if record) == len(proxy.requests())
     assert records["cart"] is not None
     assert records["cart"].traffic.writes == 1  # `latest` names it already
+
+
+def test_a_layer_that_apps_share_travels_once(shop: Shop, proxy: FaultProxy) -> None:
+    outcomes = shop.release("v1.0.0")
+    sent = [urlsplit(each.path).query for each in proxy.requests() if each.method == "PUT" and "/blobs/" in each.path]
+    assert len(sent) == len(set(sent))
+    pushes = [outcome.record.push for outcome in outcomes.values() if outcome.record and outcome.record.push]
+    # The makers' images have one layer in common, and provenance an empty config.
+    assert sum(push.blobs_mounted for push in pushes) == 2
 
 
 def test_every_line_says_which_app_it_is_about(shop: Shop) -> None:

@@ -132,6 +132,7 @@ class RegistryClient:
         self._lock = threading.Lock()
         self._address: str | None = None
         self._homes: dict[str, dict[Repository, None]] = {}
+        self._uploads: dict[str, threading.Lock] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -424,6 +425,8 @@ class RegistryClient:
     ) -> UploadOutcome:
         """Make a blob exist in a repository: look, mount it from where this client has seen it, else stream it.
 
+        One that several repositories need at the same time is sent to the first, and the others mount it.
+
         Args:
             repository: where it shall be.
             blob: its digest and size.
@@ -445,8 +448,11 @@ class RegistryClient:
             self._finish_upload(repository, location, blob, open_blob, what)
             return UploadOutcome.UPLOADED
 
-        outcome = self._sender.retry(attempt)
-        self._remember(blob.digest, repository)
+        with self._lock:
+            alone = self._uploads.setdefault(blob.digest, threading.Lock())
+        with alone:
+            outcome = self._sender.retry(attempt)
+            self._remember(blob.digest, repository)
         return outcome
 
     def delete_blob(self, repository: Repository, digest: str) -> None:
