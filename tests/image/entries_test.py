@@ -44,9 +44,14 @@ def test_of_two_directories_the_first_one_stays() -> None:
     assert [entry.mode for entry in tree.entries()] == [0o1777]
 
 
-@pytest.mark.parametrize("path", ["", "/", ".", "../x", "a/../../x", "a/..", "a\0b"])
-def test_a_path_that_does_not_lie_below_the_root_is_refused(path: str) -> None:
-    with pytest.raises(LayerError, match="below the root"):
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [(path, "Name a file or a folder") for path in ("", "/", ".", "//./")]
+    + [(path, r"Give a path without '\.\.'") for path in ("../x", "a/../../x", "a/..")]
+    + [("a\0b", "Give a path without a NUL")],
+)
+def test_a_path_that_does_not_lie_below_the_root_is_refused(path: str, says: str) -> None:
+    with pytest.raises(LayerError, match=rf"below the root of the image\. {says}"):
         Tree([bytes_entry(path, b"", origin="x")])
 
 
@@ -61,11 +66,21 @@ def test_a_path_is_brought_into_its_one_canonical_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "above", [bytes_entry("a", b"", origin="one"), Entry("a", "symlink", target="b", origin="one")]
+    ("above", "says"),
+    [
+        (
+            bytes_entry("a", b"", origin="one"),
+            r"a file \(from one\)\. Only a directory can hold it: place it elsewhere, or",
+        ),
+        (
+            Entry("a", "symlink", target="b", origin="one"),
+            r"a symlink \(from one\)\. Place it at the path that the link points to, or",
+        ),
+    ],
 )
-def test_nothing_can_lie_below_what_is_not_a_folder(above: Entry) -> None:
+def test_nothing_can_lie_below_what_is_not_a_folder(above: Entry, says: str) -> None:
     tree = Tree([above, bytes_entry("a/b/c", b"", origin="two")])
-    with pytest.raises(LayerError, match=r"/a/b/c \(from two\): /a is a"):
+    with pytest.raises(LayerError, match=rf"/a/b/c \(from two\): /a is {says}"):
         tree.entries()
 
 

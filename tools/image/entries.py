@@ -60,10 +60,17 @@ def checked_path(path: str, origin: str) -> str:
             "which archives, listings and SBOMs are written in. Rename it."
         ) from error
     parts = [part for part in path.split("/") if part not in ("", ".")]
-    if not parts or ".." in parts or "\0" in path:
+    remedy = ""
+    if not parts:
+        remedy = "Name a file or a folder, such as '/etc/x': the root itself is in every image."
+    elif ".." in parts:
+        remedy = "Give a path without '..'."
+    elif "\0" in path:
+        remedy = "Give a path without a NUL."
+    if remedy:
         raise LayerError(
             f"cannot place {path!r} (from {origin}) in a layer: "
-            "it does not name a place below the root of the image. Give a path without '..'."
+            f"it does not name a place below the root of the image. {remedy}"
         )
     return "/".join(parts)
 
@@ -117,10 +124,14 @@ class Tree:
             while parent:
                 above = self._entries.get(parent)
                 if above is not None and above.kind != "directory":
+                    remedy = (
+                        "Place it at the path that the link points to"
+                        if above.kind == "symlink"
+                        else "Only a directory can hold it: place it elsewhere"
+                    )
                     raise LayerError(
                         f"cannot place /{path} (from {entry.origin}): "
-                        f"/{parent} is a {above.kind} (from {above.origin}). "
-                        "Place it at the path that the link points to, or leave one of them out."
+                        f"/{parent} is a {above.kind} (from {above.origin}). {remedy}, or leave one of them out."
                     )
                 parent = posixpath.dirname(parent)
         ordered = [self._entries[path] for path in sorted(self._entries, key=lambda path: path.split("/"))]
