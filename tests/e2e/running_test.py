@@ -139,6 +139,7 @@ def test_a_script_finds_its_shell_and_its_data(workspace: Workspace, engine: Eng
     [
         ("dynamic", "is linked dynamically and needs /lib64/ld-linux-x86-64.so.2", "minimal_base, or link the program"),
         ("script", "is a script for /bin/sh", "shell_base has sh"),
+        ("env_script", "is a script for /usr/bin/env", "which needs no env"),
     ],
 )
 def test_a_program_that_its_base_cannot_start_makes_no_image(
@@ -150,6 +151,15 @@ def test_a_program_that_its_base_cannot_start_makes_no_image(
     entrypoint = f"/app/_main/tests/image/binaries/{program}"
     assert f"{label} for linux/amd64: its entrypoint {entrypoint} {why}, which is not in the image" in built.stderr
     assert what_to_do in built.stderr
+
+
+def test_a_python_program_without_python_makes_no_image(workspace: Workspace) -> None:
+    label = "//tests/image/binaries:unfit_python_image"
+    built = workspace.bazel("build", label)
+    assert built.returncode == 1, built.stderr
+    said = f"{label} for linux/amd64: its py_binary is started by /usr/bin/python3, which is not in the image"
+    assert said in built.stderr
+    assert "Choose a base that has it, such as @slipway//tools/debian:base" in built.stderr
 
 
 @pytest.mark.parametrize(("target", "file"), [("nothing", "nothing"), ("text", "words.txt")])

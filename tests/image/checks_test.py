@@ -70,6 +70,17 @@ def test_an_entrypoint_that_is_not_in_the_image_is_an_error_that_says_what_to_do
         check_entrypoint(LABEL, ARM64, {"Entrypoint": [path]}, [SYSTEM, APP])
 
 
+def test_a_python_that_is_not_in_the_image_is_an_error_about_base_and_interpreter() -> None:
+    says = (
+        r"^//app:image for linux/arm64: its py_binary is started by /usr/bin/python3.99, which is not in the image: "
+        r"no layer brings that file. Choose a base .*@slipway//tools/debian:base, or set `interpreter`"
+    )
+    with pytest.raises(ImageError, match=says) as caught:
+        check_entrypoint(LABEL, ARM64, {"Entrypoint": ["/usr/bin/python3.99", "/app/__main__.py"]}, [SYSTEM, APP])
+    assert "`entrypoint`" not in str(caught.value)
+    check_entrypoint(LABEL, ARM64, {"Entrypoint": ["/usr/bin/python3", "/app/__main__.py"]}, [SYSTEM, APP])
+
+
 @pytest.mark.parametrize("path", ["/usr/bin", "/bin/notes.txt"])
 def test_an_entrypoint_must_be_a_program(path: str) -> None:
     with pytest.raises(ImageError, match="cannot be executed"):
@@ -139,6 +150,10 @@ def test_what_starts_an_entrypoint_is_found_through_links_and_in_any_layer(need:
     ("need", "says"),
     [
         ("/bin/bash", "is a script for /bin/bash, which is not in the image.*Choose a base that has it.*shell_base"),
+        (
+            "/opt/bin/env",
+            "is a script for /opt/bin/env, which is not .*Name the interpreter itself .*a py_binary, .*README",
+        ),
         ("/bin/sh\r", r"is a script for '/bin/sh\\r', which is not in the image.*save it with LF"),
         (
             "/lib/ld-musl-x86_64.so.1",

@@ -14,12 +14,25 @@ _MAX_LINKS = 40
 # Scripts that scripts name as their interpreter: as many as Linux follows (execve(2)).
 _MAX_INTERPRETERS = 5
 
+# What starts a py_binary, after its Python: private/program_layers.bzl.
+_LAUNCHER = "/app/__main__.py"
+
 _NEEDS = {"interpreter": "is a script for", "loader": "is linked dynamically and needs"}
 _REMEDIES = {
     "entrypoint": "Correct `entrypoint`, or add the layer or the base that has it.",
+    "python": (
+        "Choose a base that has it, such as @slipway//tools/debian:base, "
+        "or set `interpreter` to the path of the Python that the image has."
+    ),
     "interpreter": (
-        "Choose a base that has it (@slipway//tools/debian:shell_base has sh, bash and env), "
-        "or name one that the image has in the script's first line."
+        "Choose a base that has it (@slipway//tools/debian:shell_base has sh and bash, "
+        "@slipway//tools/debian:base has python3), or name one that the image has in the script's first line."
+    ),
+    "env": (
+        "Name the interpreter itself in the script's first line and choose a base that has it "
+        "(@slipway//tools/debian:base has /usr/bin/python3, @slipway//tools/debian:shell_base /bin/sh and /bin/bash), "
+        "or make a Python program a py_binary, which needs no env. For env and an interpreter beside it "
+        "make a base of Debian packages of your own (env is in coreutils): tools/debian/README.md."
     ),
     "loader": (
         "Choose a base that has it, such as @slipway//tools/debian:minimal_base, or link the program statically."
@@ -60,8 +73,10 @@ def check_entrypoint(label: str, platform: Platform, run: Mapping[str, Any], lis
     command = run.get("Entrypoint") or run.get("Cmd")
     if not command:
         return
-    role, path = "entrypoint", command[0]
-    said = f"{label} for {platform}: its entrypoint {path}"
+    path = command[0]
+    role, said = "entrypoint", f"{label} for {platform}: its entrypoint {path}"
+    if command[1:2] == [_LAUNCHER]:
+        role, said = "python", f"{label} for {platform}: its py_binary is started by {path}, which"
     for scripts in itertools.count():
         if not path.startswith("/"):
             return  # It is looked for on the container's PATH, or in its working directory.
@@ -97,6 +112,8 @@ def _remedy(role: str, path: str) -> str:
     """What to do about a file that is missing."""
     if path.endswith("\r"):
         return "The script's lines end in CR LF: save it with LF alone."
+    if role == "interpreter" and posixpath.basename(path) == "env":
+        return _REMEDIES["env"]
     return _REMEDIES[role]
 
 

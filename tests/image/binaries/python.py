@@ -1,0 +1,3 @@
+"""Says that it runs, which needs a Python."""
+
+print("Hello")
