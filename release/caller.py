@@ -18,6 +18,11 @@ def calling_workspace(environment: Mapping[str, str]) -> Path | None:
     return next((folder for folder in folders if any((folder / name).is_file() for name in markers)), None)
 
 
+def is_packed() -> bool:
+    """Whether this program runs out of release.zip: there is no Bazel then, wherever it is called."""
+    return hasattr(globals()["__loader__"], "archive")  # As zipimport's have.
+
+
 def calling_directory(environment: Mapping[str, str]) -> Path:
     """The folder that relative paths of the command line are meant from."""
     return Path(environment.get("BUILD_WORKING_DIRECTORY") or Path.cwd())

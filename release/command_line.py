@@ -17,10 +17,10 @@ import click
 
 from release.app import App
 from release.app_release import Outside
-from release.caller import calling_directory, calling_workspace, read_config
+from release.caller import calling_directory, calling_workspace, is_packed, read_config
 from release.config import Config
 from release.console import Console, standard_error
-from release.errors import Exit, InvalidRequest, SomeFailed, Unasked, exit_status
+from release.errors import Exit, InvalidRequest, Refused, SomeFailed, Unasked, exit_status
 from release.flow import release_apps
 from release.output import check_output, write_output
 from release.program import run
@@ -199,6 +199,14 @@ def outside_world(request: Request, config: Config, console: Console, environmen
 
     @cache
     def workshop() -> Workshop:
+        if is_packed():
+            # Where the registry was asked and lacks the image, that is a guard's no, and not a wrong call.
+            raise (Refused if request.repository else InvalidRequest)(
+                f"Cannot look up or build {request.app}",
+                "release.zip works without Bazel",
+                "To re-tag an image that is there, name its --repository and --commit (--no-build says what is there); "
+                "to build it: bazel run //release:release, in its workspace.",
+            )
         from release.bazel import find_bazel  # None of this is needed to re-tag.
         from release.workshop import BazelWorkshop
 
