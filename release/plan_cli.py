@@ -1,6 +1,10 @@
 """`bazel run //release:plan -- --event EVENT`."""
 
-from release.start import start
+import sys
+
+sys.dont_write_bytecode = True  # Not before start() has said where to.
+
+from release.start import start  # noqa: E402
 
 
 def main() -> None:
