@@ -68,6 +68,12 @@ def test_one_pure_wheel_serves_every_target_and_each_needs_what_its_markers_say(
     assert index.fetched_files() == {wheel.name}
 
 
+def test_a_wheel_is_known_by_its_digest(index: Index) -> None:
+    wheel = write_wheel(index.wheels, "click")
+    index.lock.write_text(pin(wheel))
+    assert index.fetch("click", "linux_amd64").digests == (hashlib.sha256(wheel.read_bytes()).hexdigest(),)
+
+
 def test_the_host_gets_a_native_wheel_for_each_interpreter_and_a_container_exactly_its_own(index: Index) -> None:
     for machine in ("x86_64", "aarch64"):
         wheels = native_wheels(index.wheels, "fast", machine, HOST_PYTHONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -48,13 +49,14 @@ class Fetched:
     """The wheels of one pin for one target, by file name.
 
     `pure`: there is one, and it fits every machine. `needs`: names of its dependencies, for each target it serves.
-    `size`: bytes of the largest.
+    `size`: bytes of the largest. `digests`: SHA-256 of each.
     """
 
     wheels: tuple[str, ...]
     pure: bool
     needs: Mapping[str, tuple[str, ...]]
     size: int = field(default=0, compare=False)
+    digests: tuple[str, ...] = field(default=(), compare=False)
 
 
 def plan(lock: Path) -> tuple[Package, ...]:
@@ -81,7 +83,18 @@ def fetch(line: str, target: Target, lock: Path, directory: Path) -> Fetched:
     served = [each for each in TARGETS.values() if pin.pythons(each)] if pure else [target]
     requires = {requirement: None for wheel in wheels for requirement in _requires_dist(directory / wheel)}
     needs = {each.name: _needs(pin, requires, each, pins) for each in served}
-    return Fetched(wheels, pure, needs, size=max((directory / wheel).stat().st_size for wheel in wheels))
+    return Fetched(
+        wheels,
+        pure,
+        needs,
+        size=max((directory / wheel).stat().st_size for wheel in wheels),
+        digests=tuple(_sha256(directory / wheel) for wheel in wheels),
+    )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _placed(pin: Pin, pins: Iterable[Pin]) -> Pin:

@@ -23,6 +23,10 @@ def _image_impl(ctx):
     if base and base.platform != platform:
         fail("%s is for %s, and its base %s is for %s. Give it a base that is built for every platform of the image." % (shown(ctx.label), platform, shown(ctx.attr.base.label), base.platform))
 
+    if base and base.program and ctx.attr.binary:
+        fail(("%s: its `binary` %s would lie in /app among the files of %s, which its base %s starts: one would import and " +
+              "find what is the other's. Take a base without `binary`, or name one program that has the other in its `data`.") % (shown(ctx.label), shown(ctx.attr.binary.label), shown(base.program), shown(ctx.attr.base.label)))
+
     _check_settings(ctx)
     check_program_settings(ctx)
 
@@ -45,6 +49,7 @@ def _image_impl(ctx):
         ImageInfo(
             layers = layers,
             platform = platform,
+            program = ctx.attr.binary.label if ctx.attr.binary else (base.program if base else None),
             settings = (base.settings if base else []) + [struct(settings = settings)],
         ),
     ]
@@ -90,7 +95,11 @@ A py_binary is started by a launcher that names its interpreter, its search path
 py_binary among the data of another is there, but its own start-up needs more than the image has.
 
 Any other program is started itself: its executable is the entrypoint, and RUNFILES_DIR is set. A script needs a base with
-its interpreter, a dynamically linked program one with its libraries.""",
+its interpreter, a dynamically linked program one with its libraries.
+
+An image has one program in /app, and one wheel of a distribution: a `binary` on a base that has one is an error, and so is
+a program that needs two different wheels of one distribution (out of two locks). An image on an image with a program may
+have everything else. What lies in the layers of a pulled image is not known: it must not be one that has a program in /app.""",
     attrs = {
         "annotations": attr.string_dict(
             doc = "Annotations of the manifest (OCI image-spec, annotations.md). The base's are not taken over: they are about the base.",

@@ -131,7 +131,7 @@ def _share_layers(images):
     shared = {}
     for name, image in images.items():
         layers = [first.setdefault(layer.key, layer) if layer.key else layer for layer in image.layers]
-        shared[name] = ImageInfo(layers = layers, platform = image.platform, settings = image.settings)
+        shared[name] = ImageInfo(layers = layers, platform = image.platform, program = image.program, settings = image.settings)
     return shared
 
 def _declare_documents(ctx, name):

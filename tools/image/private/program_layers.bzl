@@ -24,7 +24,7 @@ _ProgramInfo = provider(
     doc = "What the layers of a Python program are made of; gathered by an aspect.",
     fields = {
         "main": "File that is run as __main__, or None for a library.",
-        "wheels": "depset of struct(info, gzip, zstd): WheelInfo of each wheel that the target needs, and its LayerInfo by compression.",
+        "wheels": "depset of struct(label, info, gzip, zstd): each wheel that the target needs, its WheelInfo, and its LayerInfo by compression.",
     },
 )
 
@@ -57,6 +57,7 @@ def _wheel_layer(target, ctx):
               "Build the image through an image index, and give each of its platforms the constraint value " +
               "@slipway//tools/platforms:container, which @slipway//tools/platforms:linux_amd64 has.") % (shown(target.label), _title(wheel)))
     return struct(
+        label = target.label,
         info = wheel,
         # Both are declared, and the one that somebody asks for is written.
         gzip = _write_wheels(ctx, [wheel], target.label.name, "gzip"),
@@ -180,10 +181,11 @@ def _python(ctx):
     if not program.main:
         fail(("%s: %s has no file to start: it is no py_binary, or its main file was not found. " +
               "Name a py_binary, and set its `main`.") % (shown(ctx.label), shown(binary.label)))
-    wheels = sorted(program.wheels.to_list(), key = lambda wheel: wheel.info.distribution)
+    found = program.wheels.to_list()
+    wheels = _one_of_each(ctx, found)
 
     # Not in the image: wheels, which have layers of their own, and the build's own interpreter.
-    elsewhere = {wheel.info.directory: True for wheel in wheels}
+    elsewhere = {wheel.info.directory: True for wheel in found}
     if PyRuntimeInfo in binary:
         runtime = binary[PyRuntimeInfo]
         elsewhere[runtime.interpreter] = True
@@ -191,11 +193,33 @@ def _python(ctx):
     app = _app_layer(
         ctx,
         elsewhere = elsewhere,
-        first = [_launcher_line(ctx, program.main, wheels)],
+        first = [_launcher_line(ctx, program.main, found)],
         inputs = [ctx.file._launcher],
         is_start_up = lambda file: _is_start_up(file, binary.label, program.main),
     )
     return _wheel_layers(ctx, wheels) + [app], [ctx.attr.interpreter, "/" + _LAUNCHER], {}
+
+def _one_of_each(ctx, wheels):
+    """One wheel of each distribution, by name. Two locks may bring the same one; two different ones have one folder."""
+    chosen = {}
+    for wheel in sorted(wheels, key = lambda wheel: (wheel.info.distribution, str(wheel.label))):
+        first = chosen.setdefault(wheel.info.distribution, wheel)
+        if first.info.directory != wheel.info.directory and _identity(first.info) != _identity(wheel.info):
+            fail(("%s: %s needs two different wheels of %s: %s (%s) and %s (%s). Python imports one of them, whatever asks. " +
+                  "Take all packages of the program from one lock, or let both locks pin the same wheel.") % (
+                shown(ctx.label),
+                shown(ctx.attr.binary.label),
+                wheel.info.distribution,
+                first.info.version,
+                shown(first.label),
+                wheel.info.version,
+                shown(wheel.label),
+            ))
+    return chosen.values()
+
+def _identity(wheel):
+    """What two wheels of one content have in common, and no others."""
+    return (wheel.version, wheel.digests or wheel.directory)
 
 def _is_start_up(file, label, main):
     """Whether a py_binary has made this file to be started by: a bootstrap, its virtual environment, data of the build.
@@ -228,10 +252,11 @@ def _launcher_line(ctx, main, wheels):
     """The line of the launcher: the layer tool fills the template in."""
     wheel_paths = {wheel.info.site_packages: "/" + _wheel_path(wheel.info) for wheel in wheels}
     return json.encode({
-        "imports": [
-            wheel_paths.get(path, "/%s/%s" % (_ROOT, path))
+        # The same wheel of two locks is one folder.
+        "imports": {
+            wheel_paths.get(path, "/%s/%s" % (_ROOT, path)): None
             for path in ctx.attr.binary[PyInfo].imports.to_list()
-        ],
+        }.keys(),
         "kind": "launcher",
         "main": _runfiles_path(main.short_path),
         "origin": shown(ctx.attr.binary.label),

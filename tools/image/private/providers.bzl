@@ -26,6 +26,8 @@ ImageInfo = provider(
     fields = {
         "layers": "list of LayerInfo, bottom (base) first.",
         "platform": "string: os/architecture by their OCI names, such as linux/arm64.",
+        "program": """Label of the program that lies in /app: the `binary` of the image, or of one that it stands on. None where there
+is none, and for a pulled image, of which it is not known.""",
         "settings": """list of struct, bottom (base) first: what a container of the image is to be like. Each has either
 `settings`, a dict as the rule image makes it, or `config`, the File of a pulled image's configuration (OCI image-spec,
 config.md).""",

@@ -262,6 +262,7 @@ def _pulled_image_impl(ctx):
         ImageInfo(
             layers = layers,
             platform = ctx.attr.platform,
+            program = None,
             settings = [struct(config = ctx.file.config)],
         ),
     ]

@@ -3,6 +3,7 @@
 WheelInfo = provider(
     doc = "One distribution of a lock, in the wheels that fit the target platform.",
     fields = {
+        "digests": "list of string: SHA-256 of each of `wheels`, in hexadecimal; empty where it is not known",
         "directory": "File: the folder (tree artifact) that the wheels are unpacked to",
         "distribution": "string: normalised name, such as charset-normalizer",
         "pure": "bool: there is one wheel, and it fits every platform",

@@ -31,6 +31,7 @@ def _wheel_library_impl(ctx):
             transitive_sources = depset(transitive = [dep[PyInfo].transitive_sources for dep in ctx.attr.deps]),
         ),
         WheelInfo(
+            digests = ctx.attr.digests,
             directory = directory,
             distribution = ctx.attr.distribution,
             pure = ctx.attr.pure,
@@ -48,6 +49,9 @@ wheel_library = rule(
         "deps": attr.label_list(
             doc = "The Python libraries that the distribution needs.",
             providers = [PyInfo],
+        ),
+        "digests": attr.string_list(
+            doc = "SHA-256 of each of `wheels`, in hexadecimal: by it the same wheel of another lock is known.",
         ),
         "distribution": attr.string(
             doc = "Normalised name of the distribution.",
