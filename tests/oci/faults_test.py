@@ -164,6 +164,40 @@ def test_a_wait_is_told_to_whoever_listens(proxy: FaultProxy, reference: Referen
     assert "TOOMANYREQUESTS: slow down; trying again in 1.0 s as it asks" in told[0]
 
 
+def test_requests_that_wait_for_the_same_are_told_of_by_one_line_and_all_counted(
+    proxy: FaultProxy, reference: Reference, index: ImageIndex
+) -> None:
+    told: list[str] = []
+    proxy.inject(
+        *(Fault(answer=error_answer(503, "UNAVAILABLE", f"busy with {number}", Retry_After="1")) for number in range(4))
+    )
+    with RegistryClient(proxy.address, on_wait=told.append) as client:
+        assert run_all([partial(client.get_manifest, reference)] * 4) == [index] * 4
+        assert client.traffic.seconds_waited == client.traffic.retries == 4
+    assert len(told) == 1
+    assert "503 Service Unavailable: UNAVAILABLE: busy with" in told[0]
+    assert statuses(proxy).count(503) == 4
+
+
+def test_another_reason_to_wait_is_told_at_once(proxy: FaultProxy, reference: Reference) -> None:
+    told: list[str] = []
+    for status, words in ((503, "restarting"), (503, "still restarting"), (429, "slow down")):
+        proxy.inject(Fault(answer=error_answer(status, "BUSY", words, Retry_After="1")))
+    with RegistryClient(proxy.address, on_wait=told.append) as client:
+        client.get_manifest(reference)
+        assert client.traffic.retries == 3
+    assert [line.partition("BUSY: ")[2].partition(";")[0] for line in told] == ["restarting", "slow down"]
+
+
+def test_a_wait_that_goes_on_is_told_again(proxy: FaultProxy, reference: Reference) -> None:
+    told: list[str] = []
+    proxy.inject(*(Fault(answer=error_answer(503, "BUSY", Retry_After=seconds)) for seconds in ("5", "5", "1")))
+    with RegistryClient(proxy.address, on_wait=told.append) as client:
+        client.get_manifest(reference)
+        assert client.traffic.retries == 3
+    assert len(told) == 2, "told at 0 s, not at 5 s, and at 10 s again"
+
+
 def test_a_hint_beyond_the_limit_ends_the_retries_at_once(
     proxy: FaultProxy, patient: RegistryClient, reference: Reference
 ) -> None:

@@ -175,7 +175,7 @@ class RegistryClient:
             wait = max(0.1, backoff(tries))
             if until(answer) or time.monotonic() + wait > give_up:
                 return answer
-            self._sender.wait(f"{text}; asking again in {wait:.1f} s", wait)
+            self._sender.wait(f"{text}; asking again in {wait:.1f} s", wait, text)
 
     # Manifests
 

@@ -29,6 +29,7 @@ Result = TypeVar("Result")
 _FIRST_WAIT = 0.25
 _LONGEST_WAIT = 8.0
 _NOTICED = 1.0  # Seconds of waiting that are worth a line.
+_QUIET = 10.0  # Seconds for which a line holds for all that wait for the same reason.
 _REDIRECTS = 5
 _GO_DURATION = re.compile(r"retry-after:\s*((?:[0-9]+(?:\.[0-9]*)?(?:h|ms|m|s|us|µs|ns))+)", re.IGNORECASE)
 _GO_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -164,6 +165,7 @@ class Sender:
         self._slots = threading.BoundedSemaphore(max_connections)
         self._lock = threading.Lock()
         self._not_before: dict[str, float] = {}
+        self._told_until: dict[str, float] = {}
         self._meter = Meter()
 
     def close(self) -> None:
@@ -203,9 +205,12 @@ class Sender:
                     raise _final(failure, failures, wait) from None
                 self._hold(failure, wait)
 
-    def wait(self, text: str, seconds: float) -> None:
-        """Count a wait and sleep, and tell about it where a person would notice: requests side by side all wait."""
-        if self._on_wait is not None and seconds >= _NOTICED:
+    def wait(self, text: str, seconds: float, situation: str = "") -> None:
+        """Count a wait and sleep, and tell about it where a person would notice.
+
+        Requests side by side all wait: one line is for all that are in the same situation, by default that of `text`.
+        """
+        if self._on_wait is not None and seconds >= _NOTICED and self._is_news(situation or text, seconds):
             self._on_wait(text)
         self._count(waited=seconds)
         time.sleep(seconds)
@@ -272,7 +277,18 @@ class Sender:
                 self._not_before[failure.host] = max(until, self._not_before.get(failure.host, 0.0))
         self._count(retries=1)
         asked = " as it asks" if failure.hint is not None else ""
-        self.wait(f"{failure.error.what}: {failure.error.why}; trying again in {wait:.1f} s{asked}", wait)
+        # Who does not answer, or answers what; not the rest of its words, which may be of the one request.
+        situation = failure.error.why.partition(": ")[0]
+        self.wait(f"{failure.error.what}: {failure.error.why}; trying again in {wait:.1f} s{asked}", wait, situation)
+
+    def _is_news(self, situation: str, seconds: float) -> bool:
+        """Whether no line of the last seconds has told it, and if so it counts as told."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._told_until.get(situation, 0.0):
+                return False
+            self._told_until[situation] = now + max(seconds, _QUIET)
+            return True
 
     def _count(self, **what: Any) -> None:
         self._meter.add(**what)
