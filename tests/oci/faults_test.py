@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fault_registry.faults import HTML
 from tests.support.fault_proxy import Answer, Fault, FaultProxy, error_answer
 from tests.support.images import ImageMaker
 from tests.support.registry import LocalRegistry
@@ -379,6 +380,20 @@ def test_a_write_that_the_registry_confirms_with_another_digest_is_not_believed(
     proxy.inject(Fault(method="PUT", change=wrong_digest))
     with pytest.raises(InvalidResponse, match="where sha256:"):
         patient.put_manifest(reference.repository.tag("v2"), index.content, OCI_INDEX)
+
+
+@pytest.mark.parametrize(
+    ("method", "what"), [("HEAD", "/blobs/sha256:"), ("PUT", "/blobs/uploads/"), ("PUT", "/manifests/sha256:")]
+)
+def test_a_login_page_with_status_200_is_no_sign_that_something_is_there(
+    proxy: FaultProxy, patient: RegistryClient, maker: ImageMaker, path: str, method: str, what: str
+) -> None:
+    fault = Fault(method=method, path=what, answer=HTML)
+    proxy.inject(fault)
+    image, repository = maker.index("fresh"), proxy.repository(path)
+    with pytest.raises(InvalidResponse, match="does not answer like a registry"):
+        push_index(patient, repository, image.descriptor, maker.blobs)
+    assert proxy.injections(fault) == 1
 
 
 # Redirects

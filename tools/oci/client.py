@@ -279,7 +279,7 @@ class RegistryClient:
 
         def attempt() -> Response:
             response = self._send(request, scopes, what, once=True)
-            if response.status in (200, 201, 202):
+            if response.status in (200, 201, 202) and not _is_page(response):
                 return response
             refusal = self._refusal(response, what)
             if _PART_UNKNOWN in _codes(response) and self._has_seen_parts(reference.repository, content, media_type):
@@ -361,7 +361,7 @@ class RegistryClient:
         if response.status == 404:
             self._forget(digest, repository)
             return False
-        if response.status != 200:
+        if response.status != 200 or _is_page(response):
             raise self._refusal(response, what)
         if response.header("Docker-Content-Digest") not in ("", digest):
             raise self._nonsense(what, f"it says that its digest is {response.header('Docker-Content-Digest')[:140]!r}")
@@ -523,7 +523,7 @@ class RegistryClient:
         if response.status == 404:
             # The session is gone, with a restart of the registry perhaps: a new one may live.
             raise Transient(self._refusal(response, what), parts.netloc)
-        if response.status not in (200, 201, 204):
+        if response.status not in (200, 201, 204) or _is_page(response):
             raise self._refusal(response, what)
         kept = response.header("Docker-Content-Digest")
         if kept not in ("", blob.digest):
@@ -733,6 +733,12 @@ def _authorized(request: Request, authorization: str | None) -> Request:
 def _is_definite(response: Response) -> bool:
     """Whether a 404 says that there is no such thing, and not just that this address means nothing to the server."""
     return not response.body or any(code in _ABSENT for code in _codes(response))
+
+
+def _is_page(response: Response) -> bool:
+    """Whether a success is a page for people: what stands before a registry may answer everything with its login."""
+    media_type = response.header("Content-Type").partition(";")[0].strip().lower()
+    return media_type == "text/html" and not response.header("Docker-Content-Digest")
 
 
 def _codes(response: Response) -> list[str]:
