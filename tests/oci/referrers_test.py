@@ -16,7 +16,7 @@ from tests.support.fault_proxy import Answer, Fault, FaultProxy, error_answer, r
 from tests.support.images import ImageMaker
 from tests.support.registry import LocalRegistry
 from tools.oci.client import RegistryClient
-from tools.oci.errors import Forbidden, InvalidManifest, InvalidResponse, OciError, Refused, Unavailable
+from tools.oci.errors import Forbidden, InvalidManifest, InvalidResponse, NotFound, OciError, Refused, Unavailable
 from tools.oci.manifest import MAX_MANIFEST_SIZE, OCI_INDEX, OCI_MANIFEST, Descriptor, ImageIndex
 from tools.oci.parallel import run_all
 from tools.oci.publication import push_index
@@ -199,6 +199,27 @@ def test_a_list_that_is_out_of_date_after_the_write_is_asked_for_again_before_it
     add(patient, repository, artifact(image))
     writes = [request for request in proxy.requests() if request.method == "PUT" and KEPT in request.path]
     assert len(writes) == 1
+
+
+@pytest.mark.parametrize("reading", [1, 2], ids=["before the write", "after the write"])
+def test_a_list_that_seems_to_be_gone_for_a_moment_loses_nothing(
+    patient: RegistryClient, repository: Repository, image: ImageIndex, proxy: FaultProxy, reading: int
+) -> None:
+    add(patient, repository, artifact(image, "theirs"))
+    fault = Fault(method="GET", path=KEPT, skip=reading, answer=error_answer(404, "MANIFEST_UNKNOWN"))
+    proxy.inject(fault)
+    add(patient, repository, artifact(image, "ours"))
+    assert proxy.injections(fault) == 1
+    assert notes(list_referrers(patient, repository, image.digest)) == ["theirs", "ours"]
+
+
+def test_a_list_that_is_not_there_after_it_was_written_is_not_written_over_and_over(
+    hasty: RegistryClient, repository: Repository, image: ImageIndex, proxy: FaultProxy
+) -> None:
+    proxy.inject(Fault(method="GET", path=KEPT, times=0, answer=error_answer(404, "MANIFEST_UNKNOWN")))
+    with pytest.raises(NotFound, match="no such tag after it was written"):
+        add(hasty, repository, artifact(image))
+    assert len([request for request in proxy.requests() if request.method == "PUT" and KEPT in request.path]) == 1
 
 
 def test_several_writers_at_once_leave_a_list_of_real_entries_that_whoever_misses_his_own_completes(

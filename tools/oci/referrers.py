@@ -16,7 +16,7 @@ from typing import Any
 
 from tools.oci.client import Access, RegistryClient
 from tools.oci.digest import digest_of
-from tools.oci.errors import InvalidManifest, Refused
+from tools.oci.errors import InvalidManifest, NotFound, Refused
 from tools.oci.manifest import MAX_MANIFEST_SIZE, OCI_INDEX, OCI_MANIFEST, Descriptor, ImageIndex
 from tools.oci.parallel import run_all
 from tools.oci.reference import Reference, Repository
@@ -126,6 +126,7 @@ def add_referrer(client: RegistryClient, repository: Repository, artifact: Artif
 
     Raises:
         Refused: others keep replacing the list that clients keep.
+        NotFound: that list is not there after it was written.
         InvalidManifest: the tag of that list names something else, or the list is full.
         OciError: as the client's methods.
     """
@@ -142,7 +143,8 @@ def add_referrer(client: RegistryClient, repository: Repository, artifact: Artif
     acknowledged = client.put_referrer(by_digest, artifact.manifest, OCI_MANIFEST, artifact.subject.digest)
     # Some registries have said so without a list that one can ask for.
     if not (acknowledged and known.listed):
-        _extend_kept_list(client, repository.tag(fallback_tag(artifact.subject.digest)), entry)
+        kept = not known.listed and bool(known.descriptors)
+        _extend_kept_list(client, repository.tag(fallback_tag(artifact.subject.digest)), entry, kept)
     return True
 
 
@@ -157,20 +159,27 @@ def _kept_list(client: RegistryClient, reference: Reference, access: Access) -> 
     )
 
 
-def _extend_kept_list(client: RegistryClient, reference: Reference, entry: Descriptor) -> None:
-    """Add an entry to the list that clients keep.
+def _extend_kept_list(client: RegistryClient, reference: Reference, entry: Descriptor, kept: bool) -> None:
+    """Add an entry to the list that clients keep; `kept`: there was one a moment ago.
 
     A tag cannot be compared and swapped, so it is read just before the write and again after it. Where another client
     has written in between, its list is extended anew. What stays possible is that it has read before our write and
     writes after we have looked: then our entry is gone, and whoever misses it adds it again.
     """
-    before = _kept_list(client, reference, Access.PUSH)
+    # Where there was a list, none is the registry's lag at first: a new one in its place would lose what others said.
+    before = _awaited_list(client, reference, (None,) if kept else ())
     for _ in range(_TRIES):
         if _has(before, entry):
             return
         content = _extended(before, entry, str(reference))
         client.put_manifest(reference, content, before.media_type if before else OCI_INDEX)
-        before = _changed_list(client, reference, before)
+        before = _awaited_list(client, reference, (None, before))
+        if before is None:
+            raise NotFound(
+                f"cannot verify {reference}",
+                "the registry has no such tag after it was written",
+                "Run the command again.",
+            )
     if not _has(before, entry):
         raise Refused(
             f"cannot add {entry.digest} to {reference}",
@@ -180,12 +189,14 @@ def _extend_kept_list(client: RegistryClient, reference: Reference, entry: Descr
         )
 
 
-def _changed_list(client: RegistryClient, reference: Reference, before: ImageIndex | None) -> ImageIndex | None:
-    """The list after a write. What was there before it may be the registry's lag, so it is asked again for a while."""
+def _awaited_list(
+    client: RegistryClient, reference: Reference, outdated: tuple[ImageIndex | None, ...]
+) -> ImageIndex | None:
+    """The list that clients keep. What is outdated may be the registry's lag, so it is asked again for a while."""
     return client.poll(
         partial(_kept_list, client, reference, Access.PUSH),
-        lambda found: found != before,
-        f"{reference} has not changed yet",
+        lambda found: found not in outdated,
+        f"{reference} is not up to date yet",
         _LAG_SECONDS,
     )
 
