@@ -151,6 +151,14 @@ class FaultServer:
         with self._lock:
             self._seen.clear()
 
+    def wait_idle(self, seconds: float = 30.0) -> None:
+        """Wait until nobody is connected any more: what a client that was killed had sent has then been done."""
+        deadline = time.monotonic() + seconds
+        while self._open:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"after {seconds:.0f} s there are still {len(self._open)} connections")
+            time.sleep(0.002)
+
     @property
     def connections(self) -> int:
         """How many connections were made to it so far."""

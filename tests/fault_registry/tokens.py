@@ -67,6 +67,11 @@ class Doorkeeper:
         """Demand Basic authentication from now on."""
         self._logins = users
 
+    @property
+    def demands_tokens(self) -> bool:
+        """Whether there are tokens to expire."""
+        return self._rules is not None
+
     def revoke_tokens(self) -> None:
         """Let all tokens given so far be expired."""
         with self._lock:
