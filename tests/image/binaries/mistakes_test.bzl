@@ -40,6 +40,14 @@ good_image_test = analysistest.make(
     config_settings = {"//command_line_option:platforms": str(Label("//tools/platforms:linux_arm64"))},
 )
 
+def _tag_test_impl(ctx):
+    env = analysistest.begin(ctx)
+    (program,) = [action for action in analysistest.target_actions(env) if action.mnemonic == "TemplateExpand"]
+    asserts.true(env, "\"--tag=%s\"" % ctx.attr.tag in program.content, program.content)
+    return analysistest.end(env)
+
+tag_test = analysistest.make(_tag_test_impl, attrs = {"tag": attr.string(doc = "The tag that the program gets.")})
+
 def bad_image_test(name, attribute, value):
     """Asserts that an image cannot have this value of an attribute.
 

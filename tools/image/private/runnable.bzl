@@ -2,6 +2,7 @@
 
 load("@rules_python//python:defs.bzl", "PyInfo")
 load("//tools/image/private:providers.bzl", "ImageIndexInfo")
+load("//tools/platforms:label.bzl", "shown")
 load("//tools/program:defs.bzl", "PROGRAM_ATTRS", "declare_program", "this_machine")
 
 _ATTRS = {
@@ -18,7 +19,7 @@ _ATTRS = {
 
 _TAG_ATTR = {
     "tag": attr.string(
-        doc = "Name and tag that the image gets in the engine, such as demo-hello:latest.",
+        doc = "Name and tag that the image gets in the engine, such as demo-hello:v1; `latest` where there is no tag.",
         mandatory = True,
     ),
 }
@@ -51,8 +52,43 @@ def _declare(ctx, module, arguments, blobs_by_name, more = {}):
         runfiles = ctx.runfiles(root_symlinks = files),
     )]
 
+_ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+def _full_tag(ctx):
+    """`tag` with what Docker adds to a name that has no tag; fails for what its engine would not take."""
+    name, colon, version = ctx.attr.tag.rpartition(":")
+    if not colon or "/" in version:  # The colon of HOST:PORT.
+        name, version = ctx.attr.tag, "latest"
+    first, slash, path = name.partition("/")
+    is_host = slash and ("." in first or ":" in first or first == "localhost")
+    components = (path if is_host else name).split("/")
+    bad = [each for each in components if not _is_component(each)]
+    if bad or (is_host and not _is_host(first)) or not _is_version(version):
+        fail(("%s: `tag` is %r, which no Docker engine takes: a name is lower-case letters and digits, joined by . _ __ - and " +
+              "parted by /, and a tag at most 128 letters, digits, _ . -. Write it as `demo-hello:latest`.") % (shown(ctx.label), ctx.attr.tag))
+    return name + ":" + version
+
+def _has_only(text, characters):
+    return not [each for each in text.elems() if each not in characters]
+
+def _is_component(text):
+    """Whether a text is a part of a repository's path (distribution-spec, "Pulling manifests")."""
+    if not text or text[0] not in _ALPHANUMERIC or text[-1] not in _ALPHANUMERIC or not _has_only(text, _ALPHANUMERIC + "._-"):
+        return False
+    for each in _ALPHANUMERIC.elems():
+        text = text.replace(each, " ")
+    return not [joint for joint in text.split(" ") if joint not in ("", ".", "_", "__") and joint.strip("-")]
+
+def _is_host(text):
+    """Whether a text is HOST or HOST:PORT, as far as it matters: what else a host is, the engine says."""
+    host, colon, port = text.partition(":")
+    return bool(host) and _has_only(host.lower(), _ALPHANUMERIC + ".-") and (not colon or port.isdigit())
+
+def _is_version(text):
+    return bool(text) and len(text) <= 128 and text[0] not in ".-" and _has_only(text.lower(), _ALPHANUMERIC + "_.-")
+
 def _image_load_impl(ctx):
-    return _declare(ctx, "tools.image.load", ["--tag=" + ctx.attr.tag], ctx.attr.index[ImageIndexInfo].blobs_by_name)
+    return _declare(ctx, "tools.image.load", ["--tag=" + _full_tag(ctx)], ctx.attr.index[ImageIndexInfo].blobs_by_name)
 
 image_load = rule(
     implementation = _image_load_impl,
@@ -65,7 +101,7 @@ The platform is that of this machine, or the one given by `-- --platform linux/a
 )
 
 def _image_run_impl(ctx):
-    arguments = ["--tag=" + ctx.attr.tag] + ctx.attr.options + ["--"]
+    arguments = ["--tag=" + _full_tag(ctx)] + ctx.attr.options + ["--"]
     return _declare(ctx, "tools.image.run", arguments, ctx.attr.index[ImageIndexInfo].blobs_by_name)
 
 image_run = rule(
