@@ -27,6 +27,10 @@ def declare_subject(name, view, image, tags, spec = ""):
     Returns:
       The folder of its files, relative to the one that tests run in
     """
+    unfit = [each for each in name.elems() if each in "\"$'"]
+    if unfit:
+        fail(("//%s:%s: the name of the test has %s, which Bazel's own start of tests takes for the shell's. " +
+              "Name it without.") % (native.package_name(), name.removesuffix("_subject"), " and ".join(unfit)))
     image_subject(
         name = name,
         view = view,
