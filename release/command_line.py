@@ -9,15 +9,14 @@ import os
 import re
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from release.app import App
 from release.app_release import Outside
 from release.caller import calling_directory, calling_workspace, is_packed, read_config
+from release.choice import LATER, choose
 from release.config import Config
 from release.console import Console, standard_error
 from release.errors import Exit, InvalidRequest, Refused, SomeFailed, Unasked, exit_status
@@ -26,13 +25,14 @@ from release.output import check_output, write_output
 from release.program import run
 from release.provenance import Source
 from release.record import Outcome, records_document
-from release.request import EngineName, LatestPolicy, Request
-from release.selection import check_apps, choose_apps, split_names
-from release.version import Version
+from release.request import EngineName, LatestPolicy, Request, VersionWish
+from release.selection import split_names
+from release.version import Bump, Version
 from tools.oci.client import RegistryClient
 from tools.oci.reference import Repository
 
 if TYPE_CHECKING:
+    from release.git_tags import GitTags
     from release.workshop import Workshop
 
 _VERSION = re.compile(r"v?[0-9]+\.|$")
@@ -57,6 +57,7 @@ Examples:
   release hello_python v1.0.0 --commit $(git rev-parse HEAD)
   release all --commit $GITHUB_SHA                        CI, on every merge
   release cart,checkout v1.0.0 --commit 1f2e3d4 --engine registry
+  release all --bump minor --commit $GITHUB_SHA --git-tag each app's next version
   release hello_python v1.0.0 --commit 1f2e3d4 --dry-run  what would be done
   release hello_python v1.0.0 --commit 1f2e3d4 --checkout build another commit
   release hello_python v1.0.1 --commit 1f2e3d4 --no-build --json -
@@ -75,6 +76,14 @@ Exit status:
 
 @click.command(help=HELP, epilog=EPILOG, context_settings={"max_content_width": 100})
 @click.argument("words", nargs=-1, required=True, metavar="APP... [VERSION]")
+@click.option("--versions", "versions_file", metavar="FILE", help="Versions by app, YAML or JSON, instead of VERSION.")
+@click.option(
+    "--bump",
+    type=click.Choice([bump.value for bump in Bump]),
+    help="Instead of VERSION, the next one of each app after its git tags {domain}-{app}.vX.Y.Z.",
+)
+@click.option("--git-tag", is_flag=True, help="Push the git tag {domain}-{app}.VERSION when the release is verified.")
+@click.option("--local-git-tags", is_flag=True, help="Let --bump count the tags of this clone only, not the remote's.")
 @click.option("--commit", metavar="SHA", help="Commit whose image is released; its tag is written as it is given here.")
 @click.option("--checkout", is_flag=True, help="Build the commit in a work tree of its own, not in this one.")
 @click.option("--registry", metavar="HOST[:PORT]", help="Registry, instead of the configured one.")
@@ -104,16 +113,45 @@ Exit status:
 @click.option("--config", "config_file", metavar="FILE", help="Configuration [release/config.yaml of the workspace].")
 @click.option("--bazel-option", "bazel_options", multiple=True, metavar="OPT", help="Option of Bazel's commands.")
 @click.help_option("-h", "--help")
-def command(words: tuple[str, ...], json_file: str | None, config_file: str | None, **wishes: Any) -> None:
+def command(
+    words: tuple[str, ...],
+    versions_file: str | None,
+    bump: str | None,
+    git_tag: bool,
+    local_git_tags: bool,
+    json_file: str | None,
+    config_file: str | None,
+    **wishes: Any,
+) -> None:
     """Read the command line, and release."""
     environment = dict(os.environ)
     console = standard_error()
     names, version = read_words(words)
-    request = read_request(names, version, **wishes)
+    wish = VersionWish(
+        version=Version.parse(version) if version is not None else None,
+        file=calling_directory(environment) / versions_file if versions_file is not None else None,
+        bump=Bump(bump) if bump is not None else None,
+    )
+    request = read_request(names, wish, **wishes)
+    if git_tag and not (request.version and request.commit):
+        raise InvalidRequest(
+            "--git-tag needs a version and --commit",
+            "a git tag names the version of a commit",
+            "Add what is missing, or leave out --git-tag.",
+        )
     config = read_config(config_file, environment)
     check_output(json_file, environment)
     outside = outside_world(request, config, console, environment)
-    outcomes = release_apps(choose(names, request, config, outside), config, outside)
+
+    def tags(remote: str | None = "origin") -> GitTags:
+        from release.git_tags import GitTags  # Not needed to re-tag.
+
+        return GitTags(calling_workspace(environment) or calling_directory(environment), remote)
+
+    counted = partial(tags, None) if local_git_tags else tags
+    outcomes = release_apps(choose(names, request, wish, config, outside, counted), config, outside)
+    if git_tag:
+        write_git_tags(outcomes, tags(), console)
     if json_file is not None:
         write_output(records_document(outcomes), json_file, environment)
     conclude(outcomes, console)
@@ -128,14 +166,14 @@ def read_words(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
 
 
 def read_request(
-    names: Sequence[str], version: str | None, repository: str | None, engine: str, latest: str, **wishes: Any
+    names: Sequence[str], wish: VersionWish, repository: str | None, engine: str, latest: str, **wishes: Any
 ) -> Request:
     """What the command line asks for of every app. Raises InvalidRequest or InvalidReference."""
     if not names:
         raise InvalidRequest("Nothing to release", "no app is named", "Name apps, a domain, or `all`.")
     return Request(
         app=", ".join(names),
-        version=Version.parse(version) if version is not None else None,
+        version=LATER if wish.by_app else wish.version,
         repository=Repository.parse(repository) if repository is not None else None,
         engine=EngineName(engine),
         latest=LatestPolicy(latest),
@@ -143,22 +181,27 @@ def read_request(
     )
 
 
-def choose(
-    names: Sequence[str], request: Request, config: Config, outside: Outside
-) -> list[tuple[Request, App | None]]:
-    """The release of each app that was named. Raises InvalidRequest for what is none."""
-    if request.repository is None:
-        apps = outside.workshop().apps(config)
-        check_apps(apps, config.apps)
-        apps = choose_apps(names, apps, config.apps)
-        return [(replace(request, app=app.name), app) for app in apps]
-    if len(names) > 1:
-        raise InvalidRequest(
-            f"Cannot release {request.app} to {request.repository}",
-            "a repository is one app's",
-            "Name one app, or leave out --repository.",
-        )
-    return [(request, None)]
+def write_git_tags(outcomes: Sequence[Outcome], tags: GitTags, console: Console) -> None:
+    """Push the git tag of each release that was done, or say what it would come to. A failure is a warning."""
+    from release.git_tagging import TagState, VerifiedRelease, push_git_tags, survey_git_tags, warnings
+
+    done = [
+        VerifiedRelease(outcome.app, request.version, request.commit, digest, (str(outcome.repository),))
+        for outcome in outcomes
+        if (request := outcome.request).version and request.commit and (digest := outcome.digest)
+    ]
+    rehearsal = any(outcome.request.dry_run for outcome in outcomes)
+    reports = survey_git_tags(done, tags) if rehearsal else push_git_tags(done, tags)
+    said = {
+        TagState.PLANNED: "would be pushed",
+        TagState.PUSHED: "is pushed",
+        TagState.ALREADY: "is there already",
+    }
+    for report in reports:
+        if report.state in said:
+            console.say(f"git tag {report.tag} {said[report.state]}")
+    for warning in warnings(reports):
+        console.warn(warning)
 
 
 def conclude(outcomes: Sequence[Outcome], console: Console) -> None:

@@ -104,6 +104,11 @@ class Outcome:
     record: Record | None
     error: ReleaseError | OciError | None = None
 
+    @property
+    def digest(self) -> str | None:
+        """Of the image that the tags name, or would; None where there is none."""
+        return self.record.manifest.digest if self.record is not None and self.record.manifest is not None else None
+
     def to_json(self) -> dict[str, Any]:
         """The entry of a release, which has no more than a name and an `error` where it failed."""
         if self.record is not None:

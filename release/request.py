@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from release.errors import InvalidRequest
-from release.version import Version
+from release.version import Bump, Version
 from tools.oci.reference import Repository, check_registry
 
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}", re.ASCII)
@@ -84,6 +85,32 @@ class Request:
     def title(self) -> str:
         """What is released, for messages."""
         return f"{self.app} {self.version}" if self.version else f"{self.app} at commit {self.short_commit}"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionWish:
+    """What the command line says of versions; nothing at all is a release by commit alone.
+
+    Raises InvalidRequest where it says it in two ways.
+    """
+
+    version: Version | None = None
+    """VERSION: the same for all apps."""
+    file: Path | None = None
+    """--versions FILE."""
+    bump: Bump | None = None
+    """--bump KIND."""
+
+    @property
+    def by_app(self) -> bool:
+        """Whether each app gets a version of its own."""
+        return self.file is not None or self.bump is not None
+
+    def __post_init__(self) -> None:
+        ways = (("VERSION", self.version), ("--versions", self.file), ("--bump", self.bump))
+        given = [name for name, value in ways if value is not None]
+        if len(given) > 1:
+            raise InvalidRequest(" and ".join(given), "they contradict each other", "Leave all but one of them out.")
 
 
 def _contradiction(what: str, why: str, remedy: str) -> InvalidRequest:

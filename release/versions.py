@@ -4,36 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from release.app import App
-from release.errors import InvalidRequest, ReleaseError
+from release.errors import ReleaseError
 from release.git_tags import GitTags, list_names, versions_by_app
+from release.request import VersionWish
 from release.unattended_git import GitFailed
 from release.version import Bump, Version
 
 _NOTHING = Version(0, 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class VersionWish:
-    """What the command line says of versions; nothing at all is a release by commit alone.
-
-    Raises InvalidRequest where it says it in two ways.
-    """
-
-    version: Version | None = None
-    """VERSION: the same for all apps."""
-    file: Path | None = None
-    """--versions FILE."""
-    bump: Bump | None = None
-    """--bump KIND."""
-
-    def __post_init__(self) -> None:
-        ways = (("VERSION", self.version), ("--versions", self.file), ("--bump", self.bump))
-        given = [name for name, value in ways if value is not None]
-        if len(given) > 1:
-            raise InvalidRequest(" and ".join(given), "they contradict each other", "Leave all but one of them out.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.releasing import APP, PLATFORMS, Releaser, crane, first_on_path, json_of, program, record_of
 from tests.support.tools import tool
+from tests.support.workspace import Workspace
 
 ENGINES = ("imagetools", "registry")
 
@@ -251,6 +253,41 @@ def test_every_app_is_released_by_one_query_and_one_build(release: Releaser) -> 
     assert again.status == 0, again.stderr
     assert again.bazel == ("query",)
     assert not again.blob_uploads
+
+
+@pytest.fixture
+def remote(workspace: Workspace, tmp_path: Path) -> Iterator[Path]:
+    """The remote `origin` of the workspace, which has its commit."""
+    bare = tmp_path / "remote.git"
+    workspace.git("init", "--quiet", "--bare", str(bare))
+    workspace.git("remote", "add", "origin", str(bare))
+    workspace.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
+    yield bare
+    workspace.git("remote", "remove", "origin")
+    for name in workspace.git("tag", "--list").split():
+        workspace.git("tag", "--delete", name)
+
+
+def test_apps_get_their_next_versions_after_git_tags_and_git_tags_after_that(release: Releaser, remote: Path) -> None:
+    workspace = release.workspace
+    workspace.git("tag", "demo-hello_python.v1.4.2")
+    workspace.git("push", "--quiet", "origin", "demo-hello_python.v1.4.2")
+    workspace.git("tag", "--delete", "demo-hello_python.v1.4.2")
+    commit = workspace.commit
+    call = ("hello_python,hello_cc", "--bump", "minor", "--commit", commit, "--git-tag")
+
+    rehearsal = release(*call, "--dry-run")
+    assert rehearsal.status == 0, rehearsal.stderr
+    assert "demo-hello_python.v1.5.0" in rehearsal.stderr
+    assert workspace.git("ls-remote", "--tags", "origin").count("\n") == 0
+
+    outcome = release(*call, "--json", "-")
+    assert outcome.status == 0, outcome.stderr
+    versions = {record["app"]: record["version"] for record in json_of(outcome.stdout)["releases"]}
+    assert versions == {"hello_cc": "v0.1.0", "hello_python": "v1.5.0"}
+    outcome.says("git tag demo-hello_cc.v0.1.0 is pushed", "git tag demo-hello_python.v1.5.0 is pushed")
+    for name in ("demo-hello_cc.v0.1.0", "demo-hello_python.v1.5.0"):
+        assert workspace.git("--git-dir", str(remote), "rev-parse", f"{name}^{{commit}}") == commit
 
 
 def test_standard_output_has_the_record_and_nothing_else(released: Releaser) -> None:

@@ -12,8 +12,9 @@ import pytest
 from release.app import App
 from release.errors import Exit, InvalidRequest, ReleaseError
 from release.git_tags import GitTags, versions_by_app
+from release.request import VersionWish
 from release.version import Bump, Version
-from release.versions import AppVersion, VersionWish, choose_versions, next_versions
+from release.versions import AppVersion, choose_versions, next_versions
 from tests.support.git import NO_CONFIGURATION, GitRepository
 from tools.oci.manifest import Platform
 
