@@ -6,15 +6,17 @@ Each step is a module of its own. What they read and change outside of this prog
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from release.action import TagResult, build_image, push_image_with_tags, retag
 from release.app import App, choose_app
 from release.config import Config
 from release.console import Console
+from release.destination import CopyResult, NotConfigured, RepositoryBlobs
 from release.engine import Engine, RegistryApi, choose_engine
 from release.errors import Refused, ReleaseError, TaggingError
 from release.inspection import Inspector, Names, Observation, observe
@@ -26,6 +28,7 @@ from release.verification import settle_latest
 from tools.oci.client import Access, RegistryClient
 from tools.oci.errors import OciError, TagConflict, Unanswered
 from tools.oci.inspection import Inspection, Verdict
+from tools.oci.parallel import run_all
 from tools.oci.reference import Reference, Repository
 
 if TYPE_CHECKING:
@@ -61,6 +64,8 @@ class AppRelease:
     client: RegistryClient
     app: App | None
     """None as long as the app did not have to be looked up, since the repository was given."""
+    others: tuple[Other, ...] = ()
+    """The further registries."""
 
     def begin(self) -> Record | BuildNeeded:
         """Inspect, plan, and act as far as nothing has to be built for that."""
@@ -92,6 +97,23 @@ class AppRelease:
         """See that the image that was found has its provenance, then give it its other tags."""
         if self.request.version is not None:
             self.say("Optimizing: Re-tagging existing image instead of rebuilding")
+        if not self.others:
+            return self.retag_first(found, tags, observation)
+        import tempfile  # Neither is needed to re-tag.
+
+        from release.built_image import BuiltImage
+
+        assert found.manifest is not None, "an image that is present has been read"
+        with tempfile.TemporaryDirectory(prefix="slipway-copy-") as folder:
+            blobs = RepositoryBlobs(self.client, self.repository, Path(folder))
+            copies = self.prepare_copies(BuiltImage(str(found.reference), found.manifest, blobs))
+            record = self.retag_first(found, tags, observation)
+            return record if isinstance(record, BuildNeeded) else self.write_copies(record, copies)
+
+    def retag_first(
+        self, found: Inspection, tags: tuple[TagPlan, ...], observation: Observation
+    ) -> Record | BuildNeeded:
+        """Re-tag in the first registry."""
         provenance = self.attest_present(found)
         record: Record | BuildNeeded
         if self.request.version is not None:
@@ -199,18 +221,55 @@ class AppRelease:
     def push(self, needed: BuildNeeded, builder: Builder) -> Record:
         """Build the image, or take it from a builder that has, and push it with all its tags."""
         image = build_image(needed.app.image, builder, needed.app.platforms, self.say)
+        publication = self.prepare(image)
+        copies = self.prepare_copies(image)
+        record = publication.write(needed.way, needed.first)
+        after_fallback = " (after fallback)" if needed.way is Way.FALLBACK else ""
+        self.say(f"Successfully pushed {self.title}{after_fallback}")
+        return self.write_copies(record, copies)
+
+    def prepare(self, image: BuiltImage) -> Publication:
+        """Ask what has to be known to push an image, and make what goes with it. Nothing is written."""
         # Asked anew: a build may take long, and what was unknown before has to be known now.
         observation = self.observe(Access.PUSH)
         tags = plan_tags(self.request, self.names, observation, image.digest)
         # Made and signed before anything is written.
-        provenance = self.plan_provenance(image, observation)
-        settle = self.settle(observation)
-        attest = partial(self.attest_built, provenance)
-        report, results = push_image_with_tags(image, tags, self.client, settle, self.say, attest)
-        after_fallback = " (after fallback)" if needed.way is Way.FALLBACK else ""
-        self.say(f"Successfully pushed {self.title}{after_fallback}")
-        record = self.record(needed.way, needed.first, results)
-        return replace(record, manifest=image.manifest, provenance=provenance, push=report)
+        return Publication(self, image, observation, tags, self.plan_provenance(image, observation))
+
+    # Further registries
+
+    def prepare_copies(self, image: BuiltImage) -> list[Copy]:
+        """Ask the further registries. Raises the error of a required one: then nothing has been written anywhere."""
+        copies = run_all([partial(other.prepare, image) for other in self.others])
+        for copy in copies:
+            if isinstance(copy.publication, Publication):
+                continue
+            if copy.other.required:
+                raise copy.publication
+            self.warn_of(copy.other, copy.publication)
+        return copies
+
+    def write_copies(self, record: Record, copies: Sequence[Copy]) -> Record:
+        """Copy what was released to the further registries, each whatever becomes of another."""
+        return replace(record, copies=tuple(run_all([partial(self.write_copy, copy) for copy in copies])))
+
+    def write_copy(self, copy: Copy) -> CopyResult:
+        """Push an image to one further registry."""
+        publication, other = copy.publication, copy.other
+        if not isinstance(publication, Publication):
+            return CopyResult(other.name, other.required, None, publication)
+        try:
+            written = publication.write(Way.COPY, publication.observation)
+        except (ReleaseError, OciError) as error:
+            self.warn_of(other, error)
+            return CopyResult(other.name, other.required, None, error)
+        self.say(f"✅ Copied to {written.repository}")
+        return CopyResult(other.name, other.required, written, None)
+
+    def warn_of(self, other: Other, error: ReleaseError | OciError) -> None:
+        """Say that a further registry does not get the image."""
+        kind = "required" if other.required else "optional"
+        self.outside.console.warn(f"not published to the {kind} registry {other.name}: {error.what}: {error.why}")
 
     def plan_provenance(self, image: BuiltImage, observation: Observation) -> ProvenancePlan | None:
         """Make the provenance of an image that was built."""
@@ -244,6 +303,11 @@ class AppRelease:
         for tag in tags:
             self.say(f"  {tag.reference}: {tag.before or 'not there'}; {_intention(tag, plan.digest)}")
         provenance = self.rehearse_provenance(found if plan.digest else None)
+        for other in self.others:
+            if other.release is None:
+                self.say(f"  {other.name}: is not configured")
+            else:
+                other.release.rehearse_copy()
         if plan.way is Way.BUILD:
             self.outside.workshop().check_may_build(request.commit, request.checkout)
             self.say(f"Would build {self.title}, push it and write these tags")
@@ -253,6 +317,12 @@ class AppRelease:
         record = self.record(plan.way, observation, results)
         manifest = found.manifest if found and plan.digest else None
         return replace(record, manifest=manifest, provenance=provenance)
+
+    def rehearse_copy(self) -> None:
+        """Say what would be done in a further registry."""
+        observation = self.observe(Access.PULL)
+        for tag in survey_tags(self.request, self.names, observation):
+            self.say(f"  {tag.reference}: {tag.before or 'not there'}; {_intention(tag, None)}")
 
     def rehearse_provenance(self, found: Inspection | None) -> ProvenancePlan | None:
         """Say what would become of the provenance of an image that was found, or is to be built."""
@@ -320,6 +390,57 @@ class AppRelease:
             manifest=None,
             tags=tags,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What is to be written of an image to one repository."""
+
+    release: AppRelease
+    image: BuiltImage
+    observation: Observation
+    tags: tuple[TagPlan, ...]
+    provenance: ProvenancePlan | None
+
+    def write(self, way: Way, first: Observation) -> Record:
+        """Push the image with its provenance and all its tags. Raises ReleaseError or OciError."""
+        release, image = self.release, self.image
+        settle = release.settle(self.observation)
+        attest = partial(release.attest_built, self.provenance)
+        report, results = push_image_with_tags(image, self.tags, release.client, settle, release.say, attest)
+        record = release.record(way, first, results)
+        return replace(record, manifest=image.manifest, provenance=self.provenance, push=report)
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A further registry of a release; `release` is None where it is not configured."""
+
+    name: str
+    required: bool
+    release: AppRelease | None
+
+    def prepare(self, image: BuiltImage) -> Copy:
+        """Ask it all that has to be known before an image is copied there."""
+        if self.release is None:
+            error = NotConfigured(
+                f"The registry {self.name} is not configured",
+                "a variable of its name is not set in the environment",
+                "Set it, or make the registry optional.",
+            )
+            return Copy(self, error)
+        try:
+            return Copy(self, self.release.prepare(image))
+        except (ReleaseError, OciError) as failure:
+            return Copy(self, failure)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What is to be written to a further registry, or why nothing can be."""
+
+    other: Other
+    publication: Publication | ReleaseError | OciError
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from release.destination import Destination
 from release.tags import TagTemplates
 from tools.oci.manifest import Platform
 
@@ -28,6 +29,8 @@ class Config:
     registry: str = "127.0.0.1:5000"
     owner: str | None = None
     """None: not said, so GitHub's name for it counts. Empty: there is none."""
+    further: tuple[Destination, ...] = ()
+    """Registries that get the same digest after the first one, which `registry` and `owner` name."""
     apps: str = "//apps/..."
     platforms: tuple[Platform, ...] = (Platform("linux", "amd64"), Platform("linux", "arm64"))
     tags: TagTemplates = field(default_factory=TagTemplates)

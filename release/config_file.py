@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from release.config import Config, ProvenanceSettings
+from release.destination import Destination
 from release.errors import InvalidRequest
 from release.tags import TagTemplates
 from tools.oci.manifest import Platform
@@ -40,7 +41,16 @@ def load_config(path: Path) -> Config:
         raise _invalid(f"{path}{line}", error.problem or "it is not YAML") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise _invalid(str(path), str(error)) from None
-    return Config() if root is None else Config(**_mapping(root, path, "", _KEYS))
+    if root is None:
+        return Config()
+    values = _mapping(root, path, "", _KEYS)
+    if "destinations" in values:
+        clash = [key for key in ("registry", "owner") if key in values]
+        if clash:
+            raise _invalid(_line(path, root), f"{' and '.join(clash)} and destinations say the same in two ways")
+        first, *further = values.pop("destinations")
+        values |= {"registry": first.registry, "owner": first.owner, "further": tuple(further)}
+    return Config(**values)
 
 
 def _mapping(node: yaml.Node, path: Path, parent: str, keys: Mapping[str, Reader]) -> dict[str, Any]:
@@ -72,6 +82,30 @@ def _text(node: yaml.Node, _: Path) -> str:
 
 def _registry(node: yaml.Node, path: Path) -> str:
     return check_registry(_text(node, path))
+
+
+def _destinations(node: yaml.Node, path: Path) -> list[Destination]:
+    """The registries, the first of which is pushed to and so has to be there."""
+    if not isinstance(node, yaml.SequenceNode) or not node.value:
+        raise ValueError("it has to be a list of registries, each with the keys registry, owner, required")
+    keys = {"registry": _registry_or_variable, "owner": _text, "required": _truth}
+    found = []
+    for number, item in enumerate(node.value):
+        values = _mapping(item, path, f"destinations[{number}]", keys)
+        if "registry" not in values:
+            raise _invalid(_line(path, item), f"destinations[{number}] lacks the key registry")
+        found.append(Destination(**values))
+    if not found[0].required or "$" in found[0].registry + found[0].owner:
+        raise ValueError("the first one is where images are pushed: it is required, and takes no variable")
+    repeated = {(each.registry, each.owner) for each in found}
+    if len(repeated) != len(found):
+        raise ValueError("a registry is there twice")
+    return found
+
+
+def _registry_or_variable(node: yaml.Node, path: Path) -> str:
+    text = _text(node, path)
+    return text if "$" in text else check_registry(text)
 
 
 def _target_pattern(node: yaml.Node, path: Path) -> str:
@@ -130,6 +164,7 @@ Reader = Callable[[yaml.Node, Path], Any]
 _KEYS: Mapping[str, Reader] = {
     "registry": _registry,
     "owner": _text,
+    "destinations": _destinations,
     "apps": _target_pattern,
     "platforms": _platforms,
     "tags": _tags,

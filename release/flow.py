@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
 from release.app import App, repository_of
-from release.app_release import AppRelease, BuildNeeded, Outside, look_up
+from release.app_release import AppRelease, BuildNeeded, Other, Outside, look_up
 from release.config import Config
 from release.errors import ReleaseError
 from release.inspection import names_of
@@ -23,6 +23,7 @@ from release.request import Request
 from tools.oci.client import RegistryClient
 from tools.oci.errors import OciError
 from tools.oci.parallel import run_all
+from tools.oci.reference import Repository
 from tools.oci.retrying import Meter, metered
 
 _CONNECTIONS = 8
@@ -103,7 +104,8 @@ class _Journey:
         if not isinstance(stage, Record):
             return Outcome(release.request, name, release.repository, None, stage)
         record = replace(stage, traffic=self.meter.traffic, seconds=time.monotonic() - self.started)
-        return Outcome(release.request, name, release.repository, record)
+        failed = next((copy.error for copy in record.copies if copy.required and copy.error), None)
+        return Outcome(release.request, name, release.repository, record, failed)
 
 
 def _depart(
@@ -121,8 +123,18 @@ def _depart(
         repository = repository_of(app, request, config, outside.environment)
     if many:
         outside = replace(outside, console=outside.console.about(app.full_name if app else request.app))
-    names = names_of(request, repository, config.tags)
-    return _Journey(AppRelease(request, config, outside, repository, names, connect(repository.registry), app))
+
+    def release_to(place: Repository, others: tuple[Other, ...] = ()) -> AppRelease:
+        names = names_of(request, place, config.tags)
+        return AppRelease(request, config, outside, place, names, connect(place.registry), app, others)
+
+    others = []
+    # Whoever names a registry means that one alone.
+    if app is not None and (request.registry, request.owner, request.repository) == (None, None, None):
+        for each in config.further:
+            place = each.resolve(app.full_name, outside.environment)
+            others.append(Other(each.registry, each.required, release_to(place) if place else None))
+    return _Journey(release_to(repository, tuple(others)))
 
 
 def _build_and_push(waiting: Mapping[_Journey, BuildNeeded], outside: Outside, at_once: int) -> dict[_Journey, Stage]:

@@ -22,6 +22,8 @@ class Way(enum.Enum):
     BUILD = "build"
     FALLBACK = "fallback"
     """Never planned: re-tagging failed, so the image is built again."""
+    COPY = "copy"
+    """Of a further registry: it gets what the first one has."""
 
 
 class TagKind(enum.Enum):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from release.action import TagResult
+from release.destination import CopyResult
 from release.errors import ReleaseError, exit_status
 from release.plan import Way
 from release.provenance import ProvenancePlan
@@ -42,6 +43,8 @@ class Record:
     engine: EngineName | None = None
     """What re-tagged; None where the image was pushed."""
     push: PushReport | None = None
+    copies: tuple[CopyResult, ...] = ()
+    """What became of the further registries, in the order of the configuration."""
     traffic: Traffic = field(default_factory=Traffic)
     """Requests of this program; those of `docker buildx imagetools` are its own and not counted."""
     seconds: float = 0.0
@@ -61,16 +64,8 @@ class Record:
                 for child in children
                 if child.platform and not child.is_attestation
             },
-            "tags": [
-                {
-                    "tag": tag.tag,
-                    "kind": tag.kind.value,
-                    "before": tag.before,
-                    "after": tag.after,
-                    "step": tag.step.value,
-                }
-                for tag in self.tags
-            ],
+            "tags": self.tags_json(),
+            "copies": [copy.to_json() for copy in self.copies],
             "provenance": self.provenance
             and {
                 "digest": self.provenance.digest,
@@ -93,10 +88,23 @@ class Record:
             "error": None,
         }
 
+    def tags_json(self) -> list[dict[str, Any]]:
+        """What became of each tag."""
+        return [
+            {
+                "tag": tag.tag,
+                "kind": tag.kind.value,
+                "before": tag.before,
+                "after": tag.after,
+                "step": tag.step.value,
+            }
+            for tag in self.tags
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the release of one app: its record, or why there is none."""
+    """What became of the release of one app: its record, or its error; both where a further registry failed."""
 
     request: Request
     app: str
@@ -111,22 +119,24 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """The entry of a release, which has no more than a name and an `error` where it failed."""
-        if self.record is not None:
-            return self.record.to_json()
-        assert self.error is not None, "a release has a record or an error"
         request, error = self.request, self.error
-        return {
-            "app": self.app,
-            "version": str(request.version) if request.version else None,
-            "commit": request.commit,
-            "repository": str(self.repository),
-            "error": {
+        if self.record is not None:
+            entry = self.record.to_json()
+        else:
+            entry = {
+                "app": self.app,
+                "version": str(request.version) if request.version else None,
+                "commit": request.commit,
+                "repository": str(self.repository),
+            }
+        if error is not None:
+            entry["error"] = {
                 "exit_status": int(exit_status(error)),
                 "what": error.what,
                 "why": error.why,
                 "remedy": error.remedy,
-            },
-        }
+            }
+        return entry
 
 
 def records_document(outcomes: Sequence[Outcome]) -> str:
