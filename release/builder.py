@@ -23,6 +23,13 @@ from release.built_image import (
 )
 from release.errors import ReleaseError
 from tools.oci.errors import OciError
+from tools.oci.parallel import Gatherer
+
+# With minimal downloads: what an image consists of is needed at once, and small. Layers are not, as a rule.
+_DOCUMENTS = r"--remote_download_regex=.*(\.documents/.*|\.(descriptor|index|origins))\.json$"
+
+Wanted = tuple[str, Path]
+"""A target, and an output of it that is not on this machine."""
 
 
 class Builder(Protocol):
@@ -53,10 +60,18 @@ class BazelBuilder:
         """See Builder."""
         outputs, failure = self._build(targets)
         self.see_unchanged()
-        return BuiltTogether({target: self._image(target, outputs.get(target), failure) for target in targets})
+        # Apps are pushed side by side, and Bazel does one thing at a time: downloads for several go into one call.
+        download = Gatherer(self._download)
+        return BuiltTogether(
+            {target: self._image(target, outputs.get(target), failure, download) for target in targets}
+        )
 
     def _image(
-        self, target: str, outputs: BuildOutputs | None, failure: ReleaseError | None
+        self,
+        target: str,
+        outputs: BuildOutputs | None,
+        failure: ReleaseError | None,
+        download: Callable[[Sequence[Wanted]], None],
     ) -> BuiltImage | ReleaseError | OciError:
         if outputs is None:
             # Bazel has said why on standard error; what it says is not told apart by target.
@@ -66,7 +81,7 @@ class BazelBuilder:
                 "Name the image by its canonical label.",
             )
         try:
-            return image_of(outputs, target, partial(self._download, target), partial(self._fetch, target))
+            return image_of(outputs, target, partial(_want, download, target), partial(self._fetch, target))
         except (ReleaseError, OciError) as error:
             return error
 
@@ -78,7 +93,7 @@ class BazelBuilder:
         with tempfile.TemporaryDirectory(prefix="slipway-build-") as folder:
             events = Path(folder, "events.json")
             try:
-                self.bazel.run("build", *options, *build_arguments(targets, events, groups))
+                self.bazel.run("build", _DOCUMENTS, *options, *build_arguments(targets, events, groups))
             except ReleaseError as error:
                 failure = error
             if not events.exists():  # Bazel has not come so far.
@@ -88,23 +103,19 @@ class BazelBuilder:
 
     def _fetch(self, target: str, digests: Sequence[str]) -> dict[str, Path]:
         """Build the layers of a pulled base that a registry could not do without. One is a group, of one file."""
-        outputs = self._build_again(target, "--remote_download_outputs=toplevel", groups=digests)
-        return {digest: outputs.groups[digest][0].path for digest in digests}
-
-    def _download(self, target: str, paths: Sequence[Path]) -> None:
-        """With a remote cache and minimal downloads, outputs are left there: fetch those that are needed after all."""
-        missing = [path for path in paths if not path.exists()]
-        if missing:
-            names = "|".join(re.escape(_relative(path)) for path in missing)
-            self._build_again(target, f"--remote_download_regex=.*/({names})$")
-
-    def _build_again(self, target: str, *options: str, groups: Sequence[str] = GROUPS) -> BuildOutputs:
-        """Build a target of which more is needed. Raises ReleaseError."""
-        outputs, failure = self._build([target], *options, groups=groups)
+        outputs, failure = self._build([target], "--remote_download_outputs=toplevel", groups=digests)
         if failure is not None:
             raise failure
-        check_groups(outputs[target], target, groups)
-        return outputs[target]
+        check_groups(outputs[target], target, digests)
+        return {digest: outputs[target].groups[digest][0].path for digest in digests}
+
+    def _download(self, wanted: Sequence[Wanted]) -> None:
+        """Fetch outputs that a remote cache has and this machine has not. Raises ReleaseError."""
+        names = "|".join(re.escape(_relative(path)) for _, path in wanted)
+        targets = list(dict.fromkeys(target for target, _ in wanted))
+        _, failure = self._build(targets, f"--remote_download_regex=.*/({names})$")
+        if failure is not None:
+            raise failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +134,13 @@ class BuiltTogether:
     def prepare(self, targets: Sequence[str]) -> BuiltTogether:
         """See Builder: they are built."""
         return self
+
+
+def _want(download: Callable[[Sequence[Wanted]], None], target: str, paths: Sequence[Path]) -> None:
+    """With a remote cache and minimal downloads, outputs are left there: fetch those that are needed after all."""
+    missing = [(target, path) for path in paths if not path.exists()]
+    if missing:
+        download(missing)
 
 
 def _relative(path: Path) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from release.git_tags import GitTags
     from release.workshop import Workshop
 
-_VERSION = re.compile(r"v?[0-9]+\.|$")
+_VERSION = re.compile(r"v[0-9]|[0-9]+\.|$")
 """What the last word is taken for a version by; whether it is one is another question."""
 
 LOCAL_REGISTRIES = ("127.0.0.1:5000", "localhost:5000")
@@ -185,10 +185,11 @@ def write_git_tags(outcomes: Sequence[Outcome], tags: GitTags, console: Console)
     """Push the git tag of each release that was done, or say what it would come to. A failure is a warning."""
     from release.git_tagging import TagState, VerifiedRelease, push_git_tags, survey_git_tags, warnings
 
+    # A rehearsal does not know the digest of what is yet to be built, and needs none.
     done = [
-        VerifiedRelease(outcome.app, request.version, request.commit, digest, (str(outcome.repository),))
+        VerifiedRelease(outcome.app, request.version, request.commit, outcome.digest or "", outcome.repositories)
         for outcome in outcomes
-        if (request := outcome.request).version and request.commit and (digest := outcome.digest)
+        if outcome.error is None and (request := outcome.request).version and request.commit
     ]
     rehearsal = any(outcome.request.dry_run for outcome in outcomes)
     reports = survey_git_tags(done, tags) if rehearsal else push_git_tags(done, tags)

@@ -117,6 +117,12 @@ class Outcome:
         """Of the image that the tags name, or would; None where there is none."""
         return self.record.manifest.digest if self.record is not None and self.record.manifest is not None else None
 
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """Where the image is, or would be: in the first registry, then in the further ones."""
+        copies = self.record.copies if self.record is not None else ()
+        return (str(self.repository), *(str(copy.record.repository) for copy in copies if copy.record is not None))
+
     def to_json(self) -> dict[str, Any]:
         """The entry of a release, which has no more than a name and an `error` where it failed."""
         request, error = self.request, self.error

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Generic, TypeVar
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -46,3 +47,40 @@ def run_all(tasks: Sequence[Callable[[], Result]], *, at_once: int = 8) -> list[
     if failures:
         raise failures[0]
     return [results[number] for number in range(len(tasks))]
+
+
+class Gatherer(Generic[Item]):
+    """An action that runs once at a time: what threads ask for while it runs, the next run does for all of them.
+
+    `act` gets their items, without repetition. What it raises is raised to all whose items it had.
+    """
+
+    def __init__(self, act: Callable[[Sequence[Item]], None]) -> None:
+        self._act = act
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._next = _Gathering[Item]()
+
+    def __call__(self, items: Sequence[Item]) -> None:
+        """Have these done, and wait for it."""
+        with self._lock:
+            mine = self._next
+            mine.items |= dict.fromkeys(items)
+        with self._turn:
+            if not mine.done:  # Else another thread's turn had it.
+                with self._lock:
+                    self._next = _Gathering[Item]()
+                try:
+                    self._act(tuple(mine.items))
+                except Exception as error:
+                    mine.error = error
+                mine.done = True
+        if mine.error is not None:
+            raise mine.error
+
+
+class _Gathering(Generic[Item]):
+    def __init__(self) -> None:
+        self.items: dict[Item, None] = {}
+        self.done = False
+        self.error: Exception | None = None
