@@ -9,7 +9,7 @@ from typing import Any
 
 from release.config import Config
 from release.errors import InvalidRequest, ReleaseError
-from release.request import Request
+from release.request import Question
 from tools.oci.manifest import Platform
 from tools.oci.reference import Repository
 
@@ -99,9 +99,9 @@ def choose_app(name: str, apps: Sequence[App], scope: str) -> App:
     )
 
 
-def repository_of(app: App, request: Request, config: Config, environment: Mapping[str, str]) -> Repository:
+def repository_of(app: App, question: Question, config: Config, environment: Mapping[str, str]) -> Repository:
     """`{registry}/{owner}/{domain}-{app}`, the owner from the command line, the configuration or GitHub, if any."""
-    wishes = (request.owner, config.owner, environment.get("GITHUB_REPOSITORY_OWNER"))
+    wishes = (question.owner, config.owner, environment.get("GITHUB_REPOSITORY_OWNER"))
     owner = next((owner for owner in wishes if owner is not None), "").lower()
     path = f"{owner}/{app.full_name}" if owner else app.full_name
-    return Repository(request.registry or config.registry, path)
+    return Repository(question.registry or config.registry, path)

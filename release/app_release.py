@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from release.workshop import Workshop
 
 
+def connections(apps: int) -> int:
+    """How many requests go to a registry at the same time."""
+    return 32 if apps > 1 else 8
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """All that a release reads and changes outside of this program."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from release.app import App
 from release.app_release import Outside
 from release.config import Config
 from release.errors import InvalidRequest
-from release.request import Request, VersionWish
+from release.request import Question, Request, VersionWish
 from release.selection import check_apps, choose_apps
 from release.version import Version
 
 if TYPE_CHECKING:
     # Not needed to re-tag.
     from release.git_tags import GitTags
+
+Asked = TypeVar("Asked", bound=Question)
 
 LATER = Version(0, 0, 0)
 """Stands in a request for versions that are not known before the apps are."""
@@ -44,19 +46,11 @@ def choose(
         InvalidRequest: a name means no app; the versions that were given are wrong.
         ReleaseError: the apps, or their versions, cannot be learnt.
     """
-    if request.repository is not None and len(names) > 1:
-        raise _one_repository(request)
-    if request.repository is not None and not wish.by_app:
-        return [(request, None)]
-    known = outside.workshop().apps(config)
-    check_apps(known, config.apps)
-    apps = choose_apps(names, known, config.apps)
-    if request.repository is not None and len(apps) > 1:
-        raise _one_repository(request)
     if not wish.by_app:
-        return [(replace(request, app=app.name), app) for app in apps]
+        return choose_named(names, request, config, outside)
     from release.versions import choose_versions
 
+    known, apps = _look_up(names, request, config, outside)
     versions = choose_versions(wish, apps, known, config.apps, tags())
     return [
         (replace(request, app=app.name, version=chosen.version), app)
@@ -64,9 +58,33 @@ def choose(
     ]
 
 
-def _one_repository(request: Request) -> InvalidRequest:
+def choose_named(
+    names: Sequence[str], question: Asked, config: Config, outside: Outside
+) -> list[tuple[Asked, App | None]]:
+    """What is asked of each app that was named, and the app, unless a repository is given. Raises as `choose`."""
+    if question.repository is not None and len(names) == 1:
+        return [(question, None)]
+    _, apps = _look_up(names, question, config, outside)
+    return [(replace(question, app=app.name), app) for app in apps]
+
+
+def _look_up(
+    names: Sequence[str], question: Question, config: Config, outside: Outside
+) -> tuple[tuple[App, ...], tuple[App, ...]]:
+    """All apps, and those that were named."""
+    if question.repository is not None and len(names) > 1:
+        raise _one_repository(question)
+    known = outside.workshop().apps(config)
+    check_apps(known, config.apps)
+    apps = choose_apps(names, known, config.apps)
+    if question.repository is not None and len(apps) > 1:
+        raise _one_repository(question)
+    return known, apps
+
+
+def _one_repository(question: Question) -> InvalidRequest:
     return InvalidRequest(
-        f"Cannot release {request.app} to {request.repository}",
+        f"{question.app} cannot all be {question.repository}",
         "a repository is one app's",
         "Name one app, or leave out --repository.",
     )

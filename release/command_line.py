@@ -25,7 +25,7 @@ from release.output import check_output, write_output
 from release.program import run
 from release.provenance import Source
 from release.record import Outcome, records_document
-from release.request import EngineName, LatestPolicy, Request, VersionWish
+from release.request import EngineName, LatestPolicy, Question, Request, VersionWish
 from release.selection import split_names
 from release.version import Bump, Version
 from tools.oci.client import RegistryClient
@@ -227,7 +227,7 @@ def conclude(outcomes: Sequence[Outcome], console: Console) -> None:
     )
 
 
-def outside_world(request: Request, config: Config, console: Console, environment: Mapping[str, str]) -> Outside:
+def outside_world(question: Question, config: Config, console: Console, environment: Mapping[str, str]) -> Outside:
     """The real registry, workspace and console."""
 
     def connect(registry: str, connections: int) -> RegistryClient:
@@ -235,7 +235,7 @@ def outside_world(request: Request, config: Config, console: Console, environmen
             start_local_registry(registry, console)
         return RegistryClient(
             registry,
-            insecure=request.insecure,
+            insecure=question.insecure,
             retry_for=config.retry_seconds,
             on_wait=console.say,
             max_connections=connections,
@@ -245,8 +245,8 @@ def outside_world(request: Request, config: Config, console: Console, environmen
     def workshop() -> Workshop:
         if is_packed():
             # Where the registry was asked and lacks the image, that is a guard's no, and not a wrong call.
-            raise (Refused if request.repository else InvalidRequest)(
-                f"Cannot look up or build {request.app}",
+            raise (Refused if question.repository else InvalidRequest)(
+                f"Cannot look up or build {question.app}",
                 "release.zip works without Bazel",
                 "To re-tag an image that is there, name its --repository and --commit (--no-build says what is there); "
                 "to build it: bazel run //release:release, in its workspace.",
@@ -257,11 +257,11 @@ def outside_world(request: Request, config: Config, console: Console, environmen
         workspace = calling_workspace(environment)
         if workspace is None:
             raise InvalidRequest(
-                f"Cannot look for {request.app}",
+                f"Cannot look for {question.app}",
                 f"{calling_directory(environment)} is not in a Bazel workspace",
                 "Call it in one; to re-tag an image from anywhere, name its --repository.",
             )
-        return BazelWorkshop(find_bazel(workspace, request.bazel_options, environment), environment)
+        return BazelWorkshop(find_bazel(workspace, question.bazel_options, environment), environment)
 
     def source(commit: str) -> Source:
         from release.source_tree import source_of

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
 from release.app import App, repository_of
-from release.app_release import AppRelease, BuildNeeded, Other, Outside, look_up
+from release.app_release import AppRelease, BuildNeeded, Other, Outside, connections, look_up
 from release.config import Config
 from release.errors import ReleaseError
 from release.inspection import names_of
@@ -25,10 +25,6 @@ from tools.oci.errors import OciError
 from tools.oci.parallel import run_all
 from tools.oci.reference import Repository
 from tools.oci.retrying import Meter, metered
-
-_CONNECTIONS = 8
-_CONNECTIONS_OF_MANY = 32
-"""Requests at the same time to a registry, for one app and for several."""
 
 
 def tag_and_push_image(request: Request, config: Config, outside: Outside) -> Record:
@@ -58,7 +54,7 @@ def release_apps(wanted: Sequence[tuple[Request, App | None]], config: Config, o
         What became of each, in the order of `wanted`.
     """
     many = len(wanted) > 1
-    at_once = _CONNECTIONS_OF_MANY if many else _CONNECTIONS
+    at_once = connections(len(wanted))
     with contextlib.ExitStack() as stack:
         # A client of each registry, with one pace and one pool of connections for all apps.
         connect = cache(lambda registry: stack.enter_context(outside.connect(registry, at_once)))
@@ -129,8 +125,7 @@ def _depart(
         return AppRelease(request, config, outside, place, names, connect(place.registry), app, others)
 
     others = []
-    # Whoever names a registry means that one alone.
-    if app is not None and (request.registry, request.owner, request.repository) == (None, None, None):
+    if app is not None and not request.one_registry:
         for each in config.further:
             place = each.resolve(app.full_name, outside.environment)
             others.append(Other(each.registry, each.required, release_to(place) if place else None))

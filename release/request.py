@@ -30,23 +30,15 @@ class LatestPolicy(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One release, as asked for. Raises InvalidRequest where the wishes contradict each other."""
+class Question:
+    """What is meant: an app's image of a commit or version, and where. Raises InvalidRequest or InvalidReference."""
 
     app: str
     version: Version | None = None
     commit: str | None = None
-    checkout: bool = False
     registry: str | None = None
     owner: str | None = None
     repository: Repository | None = None
-    engine: EngineName = EngineName.IMAGETOOLS
-    no_build: bool = False
-    rebuild: bool = False
-    allow_overwrite: bool = False
-    no_provenance: bool = False
-    latest: LatestPolicy = LatestPolicy.NEWEST
-    dry_run: bool = False
     insecure: bool = False
     bazel_options: tuple[str, ...] = ()
 
@@ -59,6 +51,28 @@ class Request:
             )
         if self.registry is not None:
             check_registry(self.registry)
+
+    @property
+    def one_registry(self) -> bool:
+        """Whether it is about one registry: whoever names a part of the repository means that one alone."""
+        return (self.registry, self.owner, self.repository) != (None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Question):
+    """One release, as asked for. Raises InvalidRequest where the wishes contradict each other."""
+
+    checkout: bool = False
+    engine: EngineName = EngineName.IMAGETOOLS
+    no_build: bool = False
+    rebuild: bool = False
+    allow_overwrite: bool = False
+    no_provenance: bool = False
+    latest: LatestPolicy = LatestPolicy.NEWEST
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        Question.__post_init__(self)  # super() does not know a class with slots.
         if self.version is None and self.commit is None:
             raise _contradiction(
                 f"nothing to release of {self.app}",

@@ -27,6 +27,20 @@ def registry(shared_registry: LocalRegistry) -> LocalRegistry:
     return shared_registry
 
 
+@pytest.fixture(scope="session")
+def second_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry]:
+    """Another real registry."""
+    with LocalRegistry(tmp_path_factory.mktemp("second-registry")) as registry:
+        yield registry
+
+
+@pytest.fixture
+def second(second_registry: LocalRegistry) -> Iterator[FaultProxy]:
+    """A proxy before it, without faults yet."""
+    with FaultProxy(second_registry.address) as proxy:
+        yield proxy
+
+
 @pytest.fixture
 def proxy(registry: LocalRegistry) -> Iterator[FaultProxy]:
     """A proxy before the registry, without faults yet."""

@@ -1,6 +1,5 @@
 """Further registries get the digest of the first one, whatever way it came there. Only required ones have to."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -24,19 +23,6 @@ from tools.oci.reference import Repository
 
 PATH = "demo-hello_python"
 NOBODY = "127.0.0.1:9"
-
-
-@pytest.fixture(scope="session")
-def second_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry]:
-    with LocalRegistry(tmp_path_factory.mktemp("second-registry")) as registry:
-        yield registry
-
-
-@pytest.fixture
-def second(second_registry: LocalRegistry) -> Iterator[FaultProxy]:
-    """Another real registry, behind a proxy without faults yet."""
-    with FaultProxy(second_registry.address) as proxy:
-        yield proxy
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ def test_of_every_verb_there_is_it_is_known_whether_it_needs_bazel() -> None:
     ("arguments", "status", "words"),
     [
         (["build", "app"], 2, "Cannot run build: it needs Bazel"),
-        (["nonsense"], 2, "there is no such verb\nName one of these: doctor, release"),
+        (["nonsense"], 2, "there is no such verb\nName one of these: doctor, inspect, release"),
         (["release", "hello_python", "v1.0.0"], 2, "release.zip works without Bazel\nTo re-tag"),
     ],
 )
