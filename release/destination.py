@@ -62,6 +62,7 @@ class CopyResult:
             "repository": str(record.repository) if record else None,
             "digest": record.manifest.digest if record and record.manifest else None,
             "tags": record.tags_json() if record else [],
+            **(record.blobs_json() if record else {"blobs": None, "bytes": None}),
             "error": None if self.error is None else {"what": self.error.what, "why": self.error.why},
         }
 

@@ -97,9 +97,10 @@ class _Journey:
         assert not isinstance(stage, BuildNeeded), "whatever needs a build has been built, or has failed"
         release = self.release
         name = release.app.full_name if release.app else release.request.app
+        traffic, seconds = self.meter.traffic, time.monotonic() - self.started
         if not isinstance(stage, Record):
-            return Outcome(release.request, name, release.repository, None, stage)
-        record = replace(stage, traffic=self.meter.traffic, seconds=time.monotonic() - self.started)
+            return Outcome(release.request, name, release.repository, None, stage, traffic, seconds)
+        record = replace(stage, traffic=traffic, seconds=seconds)
         failed = next((copy.error for copy in record.copies if copy.required and copy.error), None)
         return Outcome(release.request, name, release.repository, record, failed)
 

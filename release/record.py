@@ -51,13 +51,14 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """The entry of a release."""
-        request, push = self.request, self.push
+        request = self.request
         children = self.manifest.manifests if isinstance(self.manifest, ImageIndex) else ()
         return {
             "app": self.app,
             "version": str(request.version) if request.version else None,
             "commit": request.commit,
             "repository": str(self.repository),
+            "registries": self.registries(),
             "digest": self.manifest.digest if self.manifest else None,
             "platforms": {
                 str(child.platform.normalized): child.digest
@@ -78,14 +79,28 @@ class Record:
             "dry_run": request.dry_run,
             "requests": self.traffic.total,
             "writes": self.traffic.writes,
+            **self.blobs_json(),
+            "seconds": round(self.seconds, 3),
+            "error": None,
+        }
+
+    def registries(self) -> list[str]:
+        """Those that have the image under its tags, as was seen after the writes; none in a dry run."""
+        if self.request.dry_run:
+            return []
+        done = [self.repository, *(copy.record.repository for copy in self.copies if copy.record is not None)]
+        return [repository.registry for repository in done]
+
+    def blobs_json(self) -> dict[str, Any]:
+        """What was pushed to the repository."""
+        push = self.push
+        return {
             "blobs": {
                 "uploaded": push.blobs_uploaded if push else 0,
                 "mounted": push.blobs_mounted if push else 0,
                 "present": push.blobs_present if push else 0,
             },
             "bytes": push.bytes_uploaded if push else 0,
-            "seconds": round(self.seconds, 3),
-            "error": None,
         }
 
     def tags_json(self) -> list[dict[str, Any]]:
@@ -111,6 +126,9 @@ class Outcome:
     repository: Repository
     record: Record | None
     error: ReleaseError | OciError | None = None
+    traffic: Traffic = field(default_factory=Traffic)
+    """Of a release without a record."""
+    seconds: float = 0.0
 
     @property
     def digest(self) -> str | None:
@@ -124,7 +142,7 @@ class Outcome:
         return (str(self.repository), *(str(copy.record.repository) for copy in copies if copy.record is not None))
 
     def to_json(self) -> dict[str, Any]:
-        """The entry of a release, which has no more than a name and an `error` where it failed."""
+        """The entry of a release. Where it failed, that is who it was of, what it cost, and its `error`."""
         request, error = self.request, self.error
         if self.record is not None:
             entry = self.record.to_json()
@@ -134,6 +152,11 @@ class Outcome:
                 "version": str(request.version) if request.version else None,
                 "commit": request.commit,
                 "repository": str(self.repository),
+                "registries": [],
+                "dry_run": request.dry_run,
+                "requests": self.traffic.total,
+                "writes": self.traffic.writes,
+                "seconds": round(self.seconds, 3),
             }
         if error is not None:
             entry["error"] = {

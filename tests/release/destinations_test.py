@@ -14,6 +14,7 @@ from release.record import Outcome
 from release.request import EngineName, Request
 from release.version import Version
 from tests.release.house import BOTH, COMMIT, House
+from tests.release.record_schema import check_outcomes
 from tests.support.fault_proxy import Fault, FaultProxy, error_answer
 from tests.support.registry import LocalRegistry
 from tools.oci.client import RegistryClient
@@ -50,6 +51,7 @@ class Release:
         request = Request("hello_python", Version.parse(version), COMMIT, engine=EngineName.REGISTRY)
         outside = replace(house.outside(), environment=self.environment)
         (outcome,) = release_apps([(request, app)], config, outside)
+        check_outcomes([outcome])
         return outcome
 
     def tags(self, registry: str) -> dict[str, str]:

@@ -486,8 +486,9 @@ def test_the_record_says_what_was_done(house: House) -> None:
     house.publish(house.maker.index("older"), "latest")
     built = house.release("v1.0.0").to_json()
     assert list(built) == [
-        *("app", "version", "commit", "repository", "digest", "platforms", "tags", "copies", "provenance"),
-        *("verdict", "path", "engine", "dry_run", "requests", "writes", "blobs", "bytes", "seconds", "error"),
+        *("app", "version", "commit", "repository", "registries", "digest", "platforms", "tags", "copies"),
+        *("provenance", "verdict", "path", "engine", "dry_run", "requests", "writes", "blobs", "bytes", "seconds"),
+        "error",
     ]
     assert (built["app"], built["version"], built["commit"]) == ("hello_python", "v1.0.0", COMMIT)
     assert (built["repository"], built["digest"]) == (str(house.repository), image.digest)

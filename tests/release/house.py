@@ -23,10 +23,11 @@ from release.console import Console
 from release.errors import ReleaseError
 from release.flow import tag_and_push_image
 from release.provenance import Source
-from release.record import Record
+from release.record import Outcome, Record
 from release.request import EngineName, Request
 from release.version import Version
 from release.workshop import Workshop
+from tests.release.record_schema import check_outcomes
 from tests.support.images import ImageMaker
 from tests.support.tools import tool
 from tools.oci.client import RegistryClient
@@ -104,7 +105,9 @@ class House:
             **{"repository": self.repository, "engine": EngineName.REGISTRY, **wishes},
         )
         config = Config(registry=self.repository.registry, retry_seconds=self.retry_seconds, provenance=self.settings)
-        return tag_and_push_image(request, config, self.outside())
+        record = tag_and_push_image(request, config, self.outside())
+        check_outcomes([Outcome(request, record.app, record.repository, record)])
+        return record
 
     def outside(self, workshop: Workshop | None = None) -> Outside:
         def connect(registry: str, connections: int) -> RegistryClient:

@@ -17,6 +17,7 @@ from release.record import Outcome
 from release.request import EngineName, Request
 from release.version import Version
 from tests.release.house import BOTH, COMMIT, House
+from tests.release.record_schema import check_outcomes
 from tests.support.fault_proxy import Fault, FaultProxy, error_answer
 from tools.oci.errors import TagConflict
 from tools.oci.manifest import ImageIndex
@@ -77,7 +78,9 @@ class Shop:
             for app in self.shelves.apps(config)
             if app.name in (names or NAMES)
         ]
-        return {outcome.request.app: outcome for outcome in release_apps(wanted, config, outside)}
+        outcomes = release_apps(wanted, config, outside)
+        check_outcomes(outcomes)
+        return {outcome.request.app: outcome for outcome in outcomes}
 
     def repository(self, name: str) -> Repository:
         """The repository of an app, not through the proxy."""
