@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.workload import Workload
 from tests.support.images import ImageMaker
 from tests.support.workspace import source_tree
-from tools.image.layout import write_layout_directory
+from tools.oci.layout import opened, write_layout_directory
 from tools.oci.manifest import OCI_INDEX, Platform
 
 
@@ -33,7 +33,7 @@ def write_layout(folder: Path, layers: Sequence[str]) -> Path:
     ]
     manifests = [image.to_json() for image in images]
     index = maker.document({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests})
-    write_layout_directory(index, maker.paths, folder)
+    write_layout_directory([index], opened(maker.paths), folder)
     return folder
 
 

@@ -20,9 +20,9 @@ from tools.image.documents import (
     manifest_document,
     run_parameters,
 )
-from tools.image.layout import write_layout_archive, write_layout_directory
 from tools.image.worker import run_tool
 from tools.oci.digest import digest_of
+from tools.oci.layout import Open, opened, write_layout_archive, write_layout_directory
 from tools.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Platform
 
 
@@ -132,18 +132,22 @@ def _layer_records(records: Sequence[Mapping[str, Any]], listings: Sequence[byte
 
 
 def _layout(options: argparse.Namespace) -> None:
-    write_layout_directory(Descriptor.from_json(_read(options.descriptor)), _blobs(options), options.out)
+    write_layout_directory([_descriptor(options)], _blobs(options), options.out)
 
 
 def _tarball(options: argparse.Namespace) -> None:
     with options.out.open("wb") as out:
-        write_layout_archive(Descriptor.from_json(_read(options.descriptor)), _blobs(options), out)
+        write_layout_archive([_descriptor(options)], _blobs(options), out)
 
 
-def _blobs(options: argparse.Namespace) -> dict[str, Path]:
+def _descriptor(options: argparse.Namespace) -> Descriptor:
+    return Descriptor.from_json(_read(options.descriptor))
+
+
+def _blobs(options: argparse.Namespace) -> dict[str, Open]:
     """The blobs by digest: the map knows the digests, so that no blob is read to find its own."""
     files = dict(pair.split("=", 1) for pair in options.blob)
-    return {digest: Path(files[name]) for digest, name in _read(options.blob_map).items()}
+    return opened({digest: Path(files[name]) for digest, name in _read(options.blob_map).items()})
 
 
 def _read(path: str | Path) -> Any:

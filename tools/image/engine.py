@@ -11,8 +11,8 @@ import docker.errors
 import requests
 from docker.models.images import Image
 
-from tools.image.layout import blob_name
 from tools.oci.blobs import FileBlobs
+from tools.oci.layout import blob_name
 from tools.oci.manifest import Descriptor, ImageManifest, Platform
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
