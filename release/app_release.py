@@ -84,6 +84,8 @@ class AppRelease:
         plan = make_plan(self.request, self.names, observation)
         if self.request.dry_run:
             return self.rehearse(plan, observation)
+        if plan.way is Way.PUBLISH:
+            return self.need_build(plan.way, observation)
         self.announce(plan, found)
         if plan.way is Way.RETAG and found:
             return self.retag(found, plan.tags, observation)
@@ -225,7 +227,10 @@ class AppRelease:
 
     def push(self, needed: BuildNeeded, builder: Builder) -> Record:
         """Build the image, or take it from a builder that has, and push it with all its tags."""
-        image = build_image(needed.app.image, builder, needed.app.platforms, self.say)
+        if needed.way is Way.PUBLISH:
+            image = builder.build(needed.app.image)  # Its platforms were compared when the artifact was read.
+        else:
+            image = build_image(needed.app.image, builder, needed.app.platforms, self.say)
         publication = self.prepare(image)
         copies = self.prepare_copies(image)
         record = publication.write(needed.way, needed.first)
@@ -307,7 +312,8 @@ class AppRelease:
         tags = plan.tags or survey_tags(request, self.names, observation)
         for tag in tags:
             self.say(f"  {tag.reference}: {tag.before or 'not there'}; {_intention(tag, plan.digest)}")
-        provenance = self.rehearse_provenance(found if plan.digest else None)
+        same = found if found and found.digest == plan.digest else None
+        provenance = self.rehearse_provenance(same)
         for other in self.others:
             if other.release is None:
                 self.say(f"  {other.name}: is not configured")
@@ -316,12 +322,13 @@ class AppRelease:
         if plan.way is Way.BUILD:
             self.outside.workshop().check_may_build(request.commit, request.checkout)
             self.say(f"Would build {self.title}, push it and write these tags")
+        elif plan.way is Way.PUBLISH:
+            self.say(f"Would push {self.title} out of the artifact and write these tags")
         else:
             self.say(f"Would re-tag {self.title} through {request.engine.value}")
         results = tuple(TagResult(tag.kind, tag.tag, tag.before, _after(tag, plan.digest), tag.step) for tag in tags)
         record = self.record(plan.way, observation, results)
-        manifest = found.manifest if found and plan.digest else None
-        return replace(record, manifest=manifest, provenance=provenance)
+        return replace(record, manifest=same.manifest if same else None, provenance=provenance)
 
     def rehearse_copy(self) -> None:
         """Say what would be done in a further registry."""

@@ -70,6 +70,7 @@ def release_apps(wanted: Sequence[tuple[Request, App | None]], config: Config, o
 _BUILDING = {
     Way.BUILD: "Building OCI image index with platform transitions...",
     Way.FALLBACK: "Rebuilding image...",
+    Way.PUBLISH: "Publishing the artifact's image...",
 }
 
 Stage = Record | BuildNeeded | ReleaseError | OciError

@@ -22,6 +22,8 @@ class Way(enum.Enum):
     BUILD = "build"
     FALLBACK = "fallback"
     """Never planned: re-tagging failed, so the image is built again."""
+    PUBLISH = "publish"
+    """Of an artifact, which has the image."""
     COPY = "copy"
     """Of a further registry: it gets what the first one has."""
 
@@ -72,7 +74,7 @@ class Plan:
 
 
 def make_plan(request: Request, names: Names, observation: Observation) -> Plan:
-    """Decide between re-tagging and building, and refuse as early as possible.
+    """Decide between re-tagging, building and publishing an artifact, and refuse as early as possible.
 
     Raises:
         Refused: a guard says no.
@@ -80,6 +82,8 @@ def make_plan(request: Request, names: Names, observation: Observation) -> Plan:
         TagConflict: the version tag names another image.
     """
     found = observation.commit
+    if (digest := request.artifact_digest) is not None:
+        return Plan(Way.PUBLISH, digest, plan_tags(request, names, observation, digest))
     if found is None:
         return Plan(Way.BUILD)
     if found.verdict is Verdict.PRESENT:

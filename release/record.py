@@ -60,6 +60,7 @@ class Record:
             "repository": str(self.repository),
             "registries": self.registries(),
             "digest": self.manifest.digest if self.manifest else None,
+            "artifact_digest": request.artifact_digest,
             "platforms": {
                 str(child.platform.normalized): child.digest
                 for child in children

@@ -41,6 +41,8 @@ class Question:
     repository: Repository | None = None
     insecure: bool = False
     bazel_options: tuple[str, ...] = ()
+    artifact_digest: str | None = None
+    """Of the image to publish, which an artifact has: none is built, and none in the registry is taken for it."""
 
     def __post_init__(self) -> None:
         if self.commit is not None and _COMMIT.fullmatch(self.commit) is None:

@@ -486,7 +486,8 @@ def test_the_record_says_what_was_done(house: House) -> None:
     house.publish(house.maker.index("older"), "latest")
     built = house.release("v1.0.0").to_json()
     assert list(built) == [
-        *("app", "version", "commit", "repository", "registries", "digest", "platforms", "tags", "copies"),
+        *("app", "version", "commit", "repository", "registries", "digest", "artifact_digest", "platforms", "tags"),
+        "copies",
         *("provenance", "verdict", "path", "engine", "dry_run", "requests", "writes", "blobs", "bytes", "seconds"),
         "error",
     ]

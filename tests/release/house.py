@@ -38,6 +38,7 @@ from tools.oci.referrers import list_referrers
 
 COMMIT = "abc123def"
 BOTH = (Platform("linux", "amd64"), Platform("linux", "arm64"))
+NAMES = ("cart", "checkout", "stock")
 
 
 @dataclass(slots=True)
@@ -75,6 +76,40 @@ class Shelf:
         if self.failure is not None:
             raise self.failure
         return BuiltImage(target, self.image, self.maker.blobs)
+
+
+@dataclass(slots=True)
+class Shelves:
+    """A workshop with the images of several apps, and what was asked of it."""
+
+    maker: ImageMaker
+    images: dict[str, ImageIndex]
+    failing: frozenset[str] = frozenset()
+    """Targets whose build fails."""
+    refusal: ReleaseError | None = None
+    """Why nothing may be built."""
+    calls: list[list[str]] = field(default_factory=list)
+
+    def apps(self, config: Config) -> tuple[App, ...]:
+        return tuple(App(name, "shop", f"//{name}:image", BOTH, f"//{name}:metadata") for name in NAMES)
+
+    def check_may_build(self, commit: str | None, checkout: bool) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    @contextmanager
+    def builder(self, commit: str | None, checkout: bool) -> Iterator["Shelves"]:
+        self.check_may_build(commit, checkout)
+        yield self
+
+    def prepare(self, targets: Sequence[str]) -> "Shelves":
+        self.calls.append(list(targets))
+        return self
+
+    def build(self, target: str) -> BuiltImage:
+        if target in self.failing:
+            raise ReleaseError("bazel build failed", "it said why above", "Correct that.")
+        return BuiltImage(target, self.images[target], self.maker.blobs)
 
 
 @dataclass(slots=True)

@@ -1,62 +1,23 @@
 """Several apps at once: side by side, with one build, and none stopped by another's failure."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pytest
 
-from release.app import App
-from release.built_image import BuiltImage
 from release.config import Config
-from release.errors import Refused, ReleaseError
+from release.errors import Refused
 from release.flow import release_apps
 from release.plan import Way
 from release.record import Outcome
 from release.request import EngineName, Request
 from release.version import Version
-from tests.release.house import BOTH, COMMIT, House
+from tests.release.house import COMMIT, NAMES, House, Shelves
 from tests.release.record_schema import check_outcomes
 from tests.support.fault_proxy import Fault, FaultProxy, error_answer
 from tools.oci.errors import TagConflict
-from tools.oci.manifest import ImageIndex
 from tools.oci.publication import push_index
 from tools.oci.reference import Repository
-
-NAMES = ("cart", "checkout", "stock")
-
-
-@dataclass(slots=True)
-class Shelves:
-    """A workshop with the images of several apps, and what was asked of it."""
-
-    house: House
-    images: dict[str, ImageIndex]
-    failing: frozenset[str] = frozenset()
-    """Targets whose build fails."""
-    calls: list[list[str]] = field(default_factory=list)
-
-    def apps(self, config: Config) -> tuple[App, ...]:
-        return tuple(App(name, "shop", f"//{name}:image", BOTH, f"//{name}:metadata") for name in NAMES)
-
-    def check_may_build(self, commit: str | None, checkout: bool) -> None:
-        if self.house.shelf.refusal is not None:
-            raise self.house.shelf.refusal
-
-    @contextmanager
-    def builder(self, commit: str | None, checkout: bool) -> Iterator["Shelves"]:
-        self.check_may_build(commit, checkout)
-        yield self
-
-    def prepare(self, targets: Sequence[str]) -> "Shelves":
-        self.calls.append(list(targets))
-        return self
-
-    def build(self, target: str) -> BuiltImage:
-        if target in self.failing:
-            raise ReleaseError("bazel build failed", "it said why above", "Correct that.")
-        return BuiltImage(target, self.images[target], self.house.maker.blobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +60,7 @@ class Shop:
 
 @pytest.fixture
 def shop(house: House) -> Shop:
-    return Shop(house, Shelves(house, {f"//{name}:image": house.maker.index(name) for name in NAMES}))
+    return Shop(house, Shelves(house.maker, {f"//{name}:image": house.maker.index(name) for name in NAMES}))
 
 
 def digest(shop: Shop, name: str) -> str:
@@ -172,7 +133,7 @@ def test_a_build_that_fails_is_the_failure_of_its_app_alone(shop: Shop) -> None:
 
 def test_where_nothing_may_be_built_the_rest_is_tagged(shop: Shop) -> None:
     shop.release("v1.0.0", "cart")
-    shop.house.shelf.refusal = Refused("Refused to build", "another commit", "Check it out.")
+    shop.shelves.refusal = Refused("Refused to build", "another commit", "Check it out.")
     outcomes = shop.release("v1.1.0")
     assert [name for name, outcome in outcomes.items() if isinstance(outcome.error, Refused)] == ["checkout", "stock"]
     assert shop.tags("cart")["v1.1.0"] == digest(shop, "cart")

@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 from release import zip_main
+from release.build_command import build
+from release.config import Config
 from tests.release.house import COMMIT, House
+from tests.support.registry import LocalRegistry
+from tools.oci.reference import Repository
 
 
 def starts(python: str) -> bool:
@@ -119,6 +123,21 @@ def test_a_configuration_is_read_by_the_part_of_the_parser_that_is_python(
     assert "x-v1.0.0" in house.tags()
 
 
+def test_an_artifact_is_published_out_of_it(
+    house: House, command: list[str | Path], elsewhere: Path, registry: LocalRegistry
+) -> None:
+    shelf = house.shelf
+    build(shelf.apps(Config()), COMMIT, False, elsewhere / "images.tar", house.outside())
+    owner = house.repository.path
+    arguments = ["images.tar", "v1.0.0", f"--to={registry.address}/{owner}", "--json", "-"]
+    outcome = call(command, "publish", *arguments, folder=elsewhere)
+    assert outcome.returncode == 0, outcome.stderr
+    (record,) = json.loads(outcome.stdout)["releases"]
+    assert record["artifact_digest"] == record["digest"] == shelf.image.digest
+    repository = Repository(registry.address, f"{owner}/demo-hello_python")
+    assert house.client.get_manifest(repository.tag("v1.0.0")).digest == shelf.image.digest
+
+
 def test_the_doctor_is_in_it(house: House, command: list[str | Path]) -> None:
     outcome = call(command, "doctor", str(house.repository), "--json", "-")
     assert outcome.returncode == 0, outcome.stderr
@@ -143,7 +162,7 @@ def test_of_every_verb_there_is_it_is_known_whether_it_needs_bazel() -> None:
     ("arguments", "status", "words"),
     [
         (["build", "app"], 2, "Cannot run build: it needs Bazel"),
-        (["nonsense"], 2, "there is no such verb\nName one of these: doctor, inspect, release"),
+        (["nonsense"], 2, "there is no such verb\nName one of these: doctor, inspect, publish, release"),
         (["release", "hello_python", "v1.0.0"], 2, "release.zip works without Bazel\nTo re-tag"),
     ],
 )
