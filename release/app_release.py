@@ -28,7 +28,9 @@ from release.verification import settle_latest
 from tools.oci.client import Access, RegistryClient
 from tools.oci.errors import OciError, TagConflict, Unanswered
 from tools.oci.inspection import Inspection, Verdict
+from tools.oci.manifest import Manifest
 from tools.oci.parallel import run_all
+from tools.oci.publication import rehearse_push
 from tools.oci.reference import Reference, Repository
 
 if TYPE_CHECKING:
@@ -314,27 +316,57 @@ class AppRelease:
             self.say(f"  {tag.reference}: {tag.before or 'not there'}; {_intention(tag, plan.digest)}")
         same = found if found and found.digest == plan.digest else None
         provenance = self.rehearse_provenance(same)
-        for other in self.others:
-            if other.release is None:
-                self.say(f"  {other.name}: is not configured")
-            else:
-                other.release.rehearse_copy()
+        source = same.manifest if same and same.verdict is Verdict.PRESENT else None
+        copies = self.rehearse_copies(plan, source)
         if plan.way is Way.BUILD:
             self.outside.workshop().check_may_build(request.commit, request.checkout)
             self.say(f"Would build {self.title}, push it and write these tags")
+            self.say("What would be sent is not known before the build")
         elif plan.way is Way.PUBLISH:
             self.say(f"Would push {self.title} out of the artifact and write these tags")
         else:
             self.say(f"Would re-tag {self.title} through {request.engine.value}")
         results = tuple(TagResult(tag.kind, tag.tag, tag.before, _after(tag, plan.digest), tag.step) for tag in tags)
         record = self.record(plan.way, observation, results)
-        return replace(record, manifest=same.manifest if same else None, provenance=provenance)
+        manifest = same.manifest if same else None
+        return replace(record, manifest=manifest, provenance=provenance, copies=copies)
 
-    def rehearse_copy(self) -> None:
-        """Say what would be done in a further registry."""
-        observation = self.observe(Access.PULL)
-        for tag in survey_tags(self.request, self.names, observation):
-            self.say(f"  {tag.reference}: {tag.before or 'not there'}; {_intention(tag, None)}")
+    def rehearse_copies(self, plan: Plan, source: Manifest | None) -> tuple[CopyResult, ...]:
+        """Say what would be done in the further registries; `source` is the image, if the first one has it."""
+        if not self.others:
+            return ()
+        import tempfile  # Not needed to re-tag.
+
+        with tempfile.TemporaryDirectory(prefix="slipway-copy-") as folder:
+            blobs = RepositoryBlobs(self.client, self.repository, Path(folder), Access.PULL)
+            return tuple(run_all([partial(self.rehearse_copy, other, plan, source, blobs) for other in self.others]))
+
+    def rehearse_copy(self, other: Other, plan: Plan, source: Manifest | None, blobs: RepositoryBlobs) -> CopyResult:
+        """Say what would be done in one further registry, or why nothing would be."""
+        try:
+            record = other.configured.rehearse_publication(plan, source, blobs)
+        except (ReleaseError, OciError) as error:
+            self.warn_of(other, error)
+            return CopyResult(other.name, other.required, None, error)
+        return CopyResult(other.name, other.required, record, None)
+
+    def rehearse_publication(self, plan: Plan, source: Manifest | None, blobs: RepositoryBlobs) -> Record:
+        """Say what a copy to this registry would send and write. Raises ReleaseError or OciError as the copy would."""
+        observation, digest = self.observe(Access.PULL), plan.digest
+        if digest:
+            tags = plan_tags(self.request, self.names, observation, digest)
+        else:
+            tags = survey_tags(self.request, self.names, observation)
+        push = rehearse_push(self.client, self.repository, source.descriptor, blobs) if source else None
+        for tag in tags:
+            self.say(f"  {tag.reference}: {tag.before or 'not there'}; {_intention(tag, digest)}")
+        if push:
+            self.say(
+                f"  {self.repository}: {push.blobs_present} blobs are there, {push.blobs_mounted} would be mounted and "
+                f"{push.blobs_uploaded} sent ({push.bytes_uploaded} bytes), by {push.requests} requests"
+            )
+        results = tuple(TagResult(tag.kind, tag.tag, tag.before, _after(tag, digest), tag.step) for tag in tags)
+        return replace(self.record(Way.COPY, observation, results), manifest=source, push=push)
 
     def rehearse_provenance(self, found: Inspection | None) -> ProvenancePlan | None:
         """Say what would become of the provenance of an image that was found, or is to be built."""
@@ -432,17 +464,21 @@ class Other:
     required: bool
     release: AppRelease | None
 
-    def prepare(self, image: BuiltImage) -> Copy:
-        """Ask it all that has to be known before an image is copied there."""
+    @property
+    def configured(self) -> AppRelease:
+        """The release there. Raises NotConfigured."""
         if self.release is None:
-            error = NotConfigured(
+            raise NotConfigured(
                 f"The registry {self.name} is not configured",
                 "a variable of its name is not set in the environment",
                 "Set it, or make the registry optional.",
             )
-            return Copy(self, error)
+        return self.release
+
+    def prepare(self, image: BuiltImage) -> Copy:
+        """Ask it all that has to be known before an image is copied there."""
         try:
-            return Copy(self, self.release.prepare(image))
+            return Copy(self, self.configured.prepare(image))
         except (ReleaseError, OciError) as failure:
             return Copy(self, failure)
 

@@ -74,8 +74,11 @@ class NotConfigured(ReleaseError):
 class RepositoryBlobs:
     """The content of an image in a repository, for copying it: a BlobStore. Layers are fetched into a folder."""
 
-    def __init__(self, client: RegistryClient, repository: Repository, folder: Path) -> None:
+    def __init__(
+        self, client: RegistryClient, repository: Repository, folder: Path, access: Access = Access.PUSH
+    ) -> None:
         self._client = client
+        self._access = access
         self._repository = repository
         self._folder = folder
         self._blobs: dict[str, Descriptor] = {}
@@ -98,7 +101,7 @@ class RepositoryBlobs:
         """See BlobStore. What no manifest names is a manifest itself."""
         if digest in self._blobs:
             return self._client.read_blob(self._repository, self._blobs[digest])
-        manifest = self._client.get_manifest(self._repository.digest(digest), access=Access.PUSH)
+        manifest = self._client.get_manifest(self._repository.digest(digest), access=self._access)
         if isinstance(manifest, ImageManifest):
             self._blobs |= {blob.digest: blob for blob in manifest.blobs}
         return manifest.content

@@ -93,8 +93,10 @@ class Record:
         return [repository.registry for repository in done]
 
     def blobs_json(self) -> dict[str, Any]:
-        """What was pushed to the repository."""
+        """What was pushed to the repository; null in a dry run where the image is not there yet."""
         push = self.push
+        if push is None and self.request.dry_run and self.way is not Way.RETAG:
+            return {"blobs": None, "bytes": None}
         return {
             "blobs": {
                 "uploaded": push.blobs_uploaded if push else 0,

@@ -19,7 +19,7 @@ from tests.support.fault_proxy import Fault, FaultProxy, error_answer
 from tests.support.registry import LocalRegistry
 from tools.oci.client import RegistryClient
 from tools.oci.errors import OciError, TagConflict
-from tools.oci.publication import push_index
+from tools.oci.publication import push_index, rehearse_push
 from tools.oci.reference import Repository
 
 PATH = "demo-hello_python"
@@ -37,7 +37,7 @@ class Release:
     def owner(self) -> str:
         return self.house.repository.path
 
-    def __call__(self, version: str, *further: Destination) -> Outcome:
+    def __call__(self, version: str, *further: Destination, dry_run: bool = False) -> Outcome:
         house = self.house
         house.log.seek(0)
         house.log.truncate()
@@ -48,7 +48,7 @@ class Release:
             retry_seconds=house.retry_seconds,
         )
         app = App("hello_python", "demo", "//a:image", BOTH, "//a:metadata")
-        request = Request("hello_python", Version.parse(version), COMMIT, engine=EngineName.REGISTRY)
+        request = Request("hello_python", Version.parse(version), COMMIT, engine=EngineName.REGISTRY, dry_run=dry_run)
         outside = replace(house.outside(), environment=self.environment)
         (outcome,) = release_apps([(request, app)], config, outside)
         check_outcomes([outcome])
@@ -184,3 +184,54 @@ def test_a_required_registry_that_breaks_fails_the_run_which_the_same_command_fi
     assert release("v1.0.0", Destination(second.address)).error is None
     assert release.tags(second.address) == names(release, "v1.0.0")
     assert release.house.shelf.builds == 1
+
+
+def test_what_a_push_would_send_is_known_beforehand(release: Release, second: FaultProxy) -> None:
+    maker, repository = release.house.maker, release.repository(second.address)
+    with RegistryClient(second.address) as client:
+        # The client knows of the second one where the layer is that all images share.
+        for name, mounted in (("first", 0), ("second", 1)):
+            image, place = maker.index(name), Repository(second.address, f"{repository.path}/{name}")
+            second.forget_requests()
+            plan = rehearse_push(client, place, image.descriptor, maker.blobs)
+            assert {each.method for each in second.requests()} <= {"GET", "HEAD"}
+            assert (plan.blobs_mounted, plan.blobs_uploaded) == (mounted, 5 - mounted)
+            second.forget_requests()
+            assert push_index(client, place, image.descriptor, maker.blobs) == plan
+            assert len(second.requests()) == plan.requests
+            there = rehearse_push(client, place, image.descriptor, maker.blobs)
+            assert (there.requests, there.bytes_uploaded) == (3, 0)
+
+
+def test_a_dry_run_says_what_would_be_sent_to_a_further_registry(release: Release, second: FaultProxy) -> None:
+    release("v1.0.0")
+    second.forget_requests()
+    rehearsal = release("v1.1.0", Destination(second.address), dry_run=True)
+    check_outcomes([rehearsal])
+    assert rehearsal.error is None
+    assert {each.method for each in second.requests()} <= {"GET", "HEAD"}
+    (line,) = (line for line in release.house.lines if " sent (" in line)
+    (planned,) = rehearsal.to_json()["copies"]
+    assert f"sent ({planned['bytes']} bytes)" in line
+    (done,) = release("v1.1.0", Destination(second.address)).to_json()["copies"]
+    assert planned == done
+    assert done["blobs"] == {"uploaded": 5, "mounted": 0, "present": 0}
+
+
+def test_what_a_build_would_send_is_not_guessed_by_a_dry_run(release: Release, second: FaultProxy) -> None:
+    outcome = release("v1.0.0", Destination(second.address), dry_run=True)
+    check_outcomes([outcome])
+    entry = outcome.to_json()
+    assert "What would be sent is not known before the build" in release.house.lines
+    (row,) = entry["copies"]
+    assert (entry["blobs"], entry["bytes"], row["digest"], row["blobs"], row["bytes"]) == (None,) * 5
+    assert [tag["step"] for tag in row["tags"]] == ["write"] * 3
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_dry_run_fails_as_the_release_would_only_for_required_registries(release: Release, required: bool) -> None:
+    release("v1.0.0")
+    outcome = release("v1.1.0", Destination(NOBODY, required=required), dry_run=True)
+    assert isinstance(outcome.error, OciError) is required
+    assert outcome.to_json()["copies"][0]["error"]["why"]
+    assert any("Warning: not published to the" in line for line in release.house.lines)

@@ -394,14 +394,19 @@ class RegistryClient:
         self.download_blob(repository, blob, content)
         return content.getvalue()
 
+    def mount_source(self, repository: Repository, digest: str, origin: Repository | None) -> Repository | None:
+        """Where in this registry a blob may be mounted from: where this client has seen it, else `origin`."""
+        source = self._home(digest, repository) or origin
+        return None if source is None or source.registry != self.registry or source == repository else source
+
     def mount_blob(self, repository: Repository, digest: str, origin: Repository | None) -> bool:
         """Make a blob exist in a repository without its content: out of where this client has seen it, else `origin`.
 
         False where there is no such place in this registry, or the registry does not mount it from there for this login
         (it may then have opened an upload, which ends by itself).
         """
-        source = self._home(digest, repository) or origin
-        if source is None or source.registry != self.registry or source == repository:
+        source = self.mount_source(repository, digest, origin)
+        if source is None:
             return False
         what = f"cannot mount blob {repository}@{digest} from {source}"
         try:
