@@ -101,7 +101,7 @@ class _Journey:
         traffic, seconds = self.meter.traffic, time.monotonic() - self.started
         if not isinstance(stage, Record):
             return Outcome(release.request, name, release.repository, None, stage, traffic, seconds)
-        record = replace(stage, traffic=traffic, seconds=seconds)
+        record = replace(stage, app=name, traffic=traffic, seconds=seconds)
         failed = next((copy.error for copy in record.copies if copy.required and copy.error), None)
         return Outcome(release.request, name, release.repository, record, failed)
 

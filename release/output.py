@@ -10,7 +10,9 @@ from release.caller import calling_directory
 from release.errors import InvalidRequest, ReleaseError
 
 
-def check_output(file: str | None, environment: Mapping[str, str], what: str = "a record") -> None:
+def check_output(
+    file: str | None, environment: Mapping[str, str], what: str = "a record", option: str = "--json"
+) -> None:
     """See that a document can be written there, before anything is done. Raises InvalidRequest."""
     if file in (None, "-"):
         return
@@ -23,29 +25,37 @@ def check_output(file: str | None, environment: Mapping[str, str], what: str = "
     elif not os.access(path if path.exists() else path.parent, os.W_OK):
         why = "it may not be written"
     if why:
-        raise InvalidRequest(f"Cannot write {what} to {file or 'a file without a name'}", why, "Name another --json.")
+        raise InvalidRequest(
+            f"Cannot write {what} to {file or 'a file without a name'}", why, f"Name another {option}."
+        )
 
 
 def write_output(
-    text: str,
+    text: str | bytes,
     file: str,
     environment: Mapping[str, str],
     what: str = "the record",
     remedy: str = "The release itself is done; it can be repeated at will.",
 ) -> None:
-    """Write a document: a regular file whole or not at all, and whatever else is there (a pipe, /dev/null) as it is."""
+    """Write a document: a regular file whole or not at all, and whatever else is there (a pipe, /dev/null) as it is.
+
+    A file that is there keeps its permissions.
+    """
+    content = text.encode() if isinstance(text, str) else text
     if file == "-":
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        sys.stdout.buffer.write(content)  # Whatever the locale has characters for.
+        sys.stdout.buffer.flush()
         return
     path = (calling_directory(environment) / file).resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(content)
             return
         try:
-            beside.write_text(text, encoding="utf-8")
+            beside.write_bytes(content)
+            if path.exists():
+                beside.chmod(path.stat().st_mode)
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ VERBS = {
     "release": ("release.command_line", "give an image that is in a registry the names of a release"),
     "inspect": ("release.inspect_command", "say what registries hold of an app, and where they differ"),
     "publish": ("release.publish_command", "push the images of an artifact, which build has made, as a release"),
+    "notes": ("release.notes_command", "write down for people where the images of a release are"),
     "doctor": ("release.doctor_command", "say what a registry offers, and whether a release can go there"),
 }
 """For each verb the module whose main() runs it, and what it does."""

@@ -240,7 +240,7 @@ def test_every_app_is_released_by_one_query_and_one_build(release: Releaser) -> 
     assert outcome.bazel == ("query", "build")
     outcome.says("3 apps done")
     records = json_of(outcome.stdout)["releases"]
-    assert [record["app"] for record in records] == ["hello_cc", "hello_python", "hello_web"]
+    assert [record["app"] for record in records] == ["demo-hello_cc", "demo-hello_python", "demo-hello_web"]
     for record in records:
         for tag in (commit, "v1.0.0", "latest"):
             assert crane("digest", f"{record['repository']}:{tag}").strip() == record["digest"]
@@ -284,7 +284,7 @@ def test_apps_get_their_next_versions_after_git_tags_and_git_tags_after_that(rel
     outcome = release(*call, "--json", "-")
     assert outcome.status == 0, outcome.stderr
     versions = {record["app"]: record["version"] for record in json_of(outcome.stdout)["releases"]}
-    assert versions == {"hello_cc": "v0.1.0", "hello_python": "v1.5.0"}
+    assert versions == {"demo-hello_cc": "v0.1.0", "demo-hello_python": "v1.5.0"}
     outcome.says("git tag demo-hello_cc.v0.1.0 is pushed", "git tag demo-hello_python.v1.5.0 is pushed")
     for name in ("demo-hello_cc.v0.1.0", "demo-hello_python.v1.5.0"):
         assert workspace.git("--git-dir", str(remote), "rev-parse", f"{name}^{{commit}}") == commit

@@ -548,9 +548,9 @@ def test_the_program_publishes_to_the_registries_it_is_told(
     assert outcome.returncode == 0, outcome.stderr
     records = json.loads(outcome.stdout)["releases"]
     assert [(each["app"], each["version"]) for each in records] == [
-        ("cart", "v1.0.0"),
-        ("checkout", "v2.0.0"),
-        ("stock", "v3.0.0"),
+        ("shop-cart", "v1.0.0"),
+        ("shop-checkout", "v2.0.0"),
+        ("shop-stock", "v3.0.0"),
     ]
     for each in (registry, second_registry):
         assert shop.tags("checkout", each.address) == shop.names("checkout", "v2.0.0", "latest")

@@ -112,6 +112,19 @@ def test_an_image_is_tagged_again_in_an_empty_environment(
     assert set(house.tags()) == {COMMIT, "v1.0.0", "latest"}
 
 
+def test_notes_are_written_of_a_record_in_an_empty_environment(
+    house: House, command: list[str | Path], elsewhere: Path
+) -> None:
+    house.publish(house.shelf.image, COMMIT)
+    arguments = ["hello_python", "v1.0.0", "--commit", COMMIT, "--repository", str(house.repository)]
+    arguments += ["--engine", "registry", "--no-provenance", "--json", "record.json"]
+    assert call(command, "release", *arguments, folder=elsewhere).returncode == 0
+    outcome = call(command, "notes", "v1.0.0", "--from", "record.json", "--file", "NOTES.md", folder=elsewhere)
+    assert (outcome.returncode, outcome.stderr) == (0, "Wrote NOTES.md\n")
+    notes = (elsewhere / "NOTES.md").read_text(encoding="utf-8")
+    assert f"docker pull {house.repository}@{house.shelf.image.digest}\n" in notes
+
+
 def test_a_configuration_is_read_by_the_part_of_the_parser_that_is_python(
     house: House, command: list[str | Path], elsewhere: Path
 ) -> None:
@@ -162,7 +175,7 @@ def test_of_every_verb_there_is_it_is_known_whether_it_needs_bazel() -> None:
     ("arguments", "status", "words"),
     [
         (["build", "app"], 2, "Cannot run build: it needs Bazel"),
-        (["nonsense"], 2, "there is no such verb\nName one of these: doctor, inspect, publish, release"),
+        (["nonsense"], 2, "there is no such verb\nName one of these: doctor, inspect, notes, publish, release"),
         (["release", "hello_python", "v1.0.0"], 2, "release.zip works without Bazel\nTo re-tag"),
     ],
 )
