@@ -36,7 +36,7 @@ def test_a_program_reads_what_it_is_given() -> None:
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # It may go while it is read.
         return False
 
 
