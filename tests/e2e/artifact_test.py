@@ -47,13 +47,14 @@ def test_an_artifact_is_built_once_and_its_digests_are_in_every_registry(
     assert published.status == 0, published.stderr
     assert published.bazel == ()
     for entry in json_of(published.stdout)["releases"]:
-        digest = digests[entry["app"]]
+        name = entry["app"]
+        digest = digests[name.removeprefix("demo-")]
         assert (entry["path"], entry["artifact_digest"], entry["digest"]) == ("publish", digest, digest)
         assert [copy["digest"] for copy in entry["copies"]] == [digest]
         for place in places:
             for tag in (commit, "v1.0.0", "latest"):
-                assert crane("digest", f"{place}/demo-{entry['app']}:{tag}").strip() == digest
-            (referrer,) = referrers(f"{place}/demo-{entry['app']}:v1.0.0")
+                assert crane("digest", f"{place}/{name}:{tag}").strip() == digest
+            (referrer,) = referrers(f"{place}/{name}:v1.0.0")
             assert referrer["annotations"][REVISION] == commit
 
     # A release of the commit finds there what it would have made.
